@@ -1,0 +1,56 @@
+package actors
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/witness"
+)
+
+// Metrics are the figures of the witness machine.
+type Metrics struct {
+	certificate  prometheus.Histogram
+	entries      prometheus.Counter
+	certificates *prometheus.CounterVec
+	names        []string
+}
+
+// NewMetrics registers the figures with reg.
+func NewMetrics(reg prometheus.Registerer, c *quorum.Committee) (*Metrics, error) {
+	m := &Metrics{
+		certificate: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "strata_witness_certificate_seconds",
+			Help:    "Time from a batch's own time to its certificate, for batches of this node.",
+			Buckets: []float64{.001, .002, .004, .006, .008, .010, .015, .020, .030, .050, .1, .25, 1, 5},
+		}),
+		entries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "strata_witness_entries_certified_total",
+			Help: "Entries of this node's log answered as certified.",
+		}),
+		certificates: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "strata_witness_certificates_total",
+			Help: "Certificates assembled or received, by the log's member.",
+		}, []string{"log"}),
+	}
+	for i := range c.N() {
+		name := c.Name(protocol.MemberID(i))
+		m.names = append(m.names, name)
+		m.certificates.WithLabelValues(name)
+	}
+	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates} {
+		if err := reg.Register(col); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *Metrics) resolved(now protocol.Micros, e witness.Resolved) {
+	m.certificate.Observe(float64(now-e.Batch.Time) / float64(protocol.Second))
+	m.entries.Add(float64(len(e.Items)))
+}
+
+func (m *Metrics) certified(c *quorum.Certificate) {
+	m.certificates.WithLabelValues(m.names[c.Log()]).Inc()
+}

@@ -1,0 +1,282 @@
+package proof
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	fproof "github.com/transparency-dev/formats/proof"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/jcs"
+)
+
+// Step names what a verification looks at, in its order.
+type Step string
+
+// The steps of Verify.
+const (
+	StepFormat     Step = "format"     // the proof can be read
+	StepEvent      Step = "event"      // the event can be read
+	StepHash       Step = "hash"       // the event has the entry's hash
+	StepEntry      Step = "entry"      // the entry is what the answer says
+	StepInclusion  Step = "inclusion"  // the entry is in the checkpoint's tree
+	StepCheckpoint Step = "checkpoint" // every signature of the checkpoint is good
+	StepQuorum     Step = "quorum"     // they satisfy the policy
+	StepTime       Step = "time"       // the author's time is vouched for
+)
+
+// StepError says which step of a verification failed.
+type StepError struct {
+	Step   Step
+	Reason string
+}
+
+// Error implements error.
+func (e *StepError) Error() string { return string(e.Step) + ": " + e.Reason }
+
+func failf(s Step, format string, args ...any) error {
+	return &StepError{Step: s, Reason: fmt.Sprintf(format, args...)}
+}
+
+// MaxProofBytes bounds the text of a proof.
+const MaxProofBytes = 64 << 10
+
+// vouchedSeconds is how far the author's time may lie from the median of the
+// witnesses' to be vouched for.
+const vouchedSeconds = 2
+
+// Claims are what is said beside a proof and must fit it. Zero values are not
+// checked.
+type Claims struct {
+	// Event is the event as JSON, in any form.
+	Event []byte
+	// Hash is the event's hash in text form.
+	Hash string
+	// Timestamp is the author's time in Unix milliseconds.
+	Timestamp int64
+	// StrictTime demands that the author's time be vouched for.
+	StrictTime bool
+}
+
+// Report is what a good proof shows.
+type Report struct {
+	Hash   protocol.Hash `json:"hash"`
+	Origin string        `json:"origin"`
+	Index  uint64        `json:"index"`
+	Size   uint64        `json:"size"`
+	// Timestamp is the author's time in Unix milliseconds.
+	Timestamp int64 `json:"timestamp"`
+	// WitnessedAt is the median time of the cosignatures in Unix seconds.
+	WitnessedAt uint64 `json:"witnessed_at"`
+	// TimestampVouched says that Timestamp lies within two seconds of
+	// WitnessedAt. Otherwise only WitnessedAt is vouched for.
+	TimestampVouched bool `json:"timestamp_vouched"`
+	// Quorum is "achieved/required".
+	Quorum    string    `json:"quorum"`
+	Witnesses []Witness `json:"witnesses"`
+}
+
+// Verify checks a proof and what is claimed beside it against a policy. Errors
+// are StepErrors; the first step that fails is named.
+func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
+	parsed, err := parse(p)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := checkEntry(p, claims)
+	if err != nil {
+		return nil, err
+	}
+	cp, lines, err := splitNote(parsed.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkInclusion(p, parsed, cp); err != nil {
+		return nil, err
+	}
+	if err := checkSignatures(policy, p, cp, lines); err != nil {
+		return nil, err
+	}
+	if !policy.group.Satisfied(parsed.Checkpoint) {
+		return nil, failf(StepQuorum, "%d cosignatures do not satisfy the policy, which asks for %d", len(p.Witnesses), policy.Required())
+	}
+	r := &Report{
+		Hash: entry.Hash, Origin: cp.Origin, Index: p.Index, Size: cp.Size,
+		Timestamp:   entry.Time.Millis(),
+		WitnessedAt: Median(p.Witnesses),
+		Quorum:      fmt.Sprintf("%d/%d", len(p.Witnesses), policy.Required()),
+		Witnesses:   p.Witnesses,
+	}
+	r.TimestampVouched = Vouched(entry.Time, r.WitnessedAt)
+	if claims.StrictTime && !r.TimestampVouched {
+		return nil, failf(StepTime, "the author's time %d and the witnesses' %d lie more than %d s apart", entry.Time.Seconds(), r.WitnessedAt, vouchedSeconds)
+	}
+	return r, nil
+}
+
+// Vouched reports whether an author's time lies so near to the median of the
+// witnesses' times, in Unix seconds, that they vouch for it.
+func Vouched(author protocol.Micros, witnessedAt uint64) bool {
+	a, w := author.Seconds(), witnessedAt
+	return max(a, w)-min(a, w) <= vouchedSeconds
+}
+
+// Median is the median of the witnesses' times, the earlier one of two. With
+// up to f liars among 2f+1 witnesses it lies between honest ones' times.
+func Median(ws []Witness) uint64 {
+	if len(ws) == 0 {
+		return 0
+	}
+	times := make([]uint64, len(ws))
+	for i, w := range ws {
+		times[i] = w.Time
+	}
+	slices.Sort(times)
+	return times[(len(times)-1)/2]
+}
+
+// parse reads the tlog-proof. The library's reader is lenient; a proof must be
+// exactly what its writer would write, so that no byte of it is without effect.
+func parse(p *Proof) (*fproof.TLogProof, error) {
+	if len(p.TLogProof) > MaxProofBytes {
+		return nil, failf(StepFormat, "the tlog-proof has %d bytes, at most %d are read", len(p.TLogProof), MaxProofBytes)
+	}
+	var t fproof.TLogProof
+	if err := t.Unmarshal([]byte(p.TLogProof)); err != nil {
+		return nil, failf(StepFormat, "%v", err)
+	}
+	if !bytes.Equal(t.Marshal(), []byte(p.TLogProof)) {
+		return nil, failf(StepFormat, "the tlog-proof is not in the form its specification gives it")
+	}
+	if t.Index != p.Index {
+		return nil, failf(StepFormat, "index is %d, the tlog-proof says %d", p.Index, t.Index)
+	}
+	return &t, nil
+}
+
+func checkEntry(p *Proof, claims Claims) (protocol.Entry, error) {
+	leaf, err := jcs.Append(nil, p.Entry)
+	if err != nil {
+		return protocol.Entry{}, failf(StepEntry, "%v", err)
+	}
+	entry, err := protocol.ParseEntry(leaf)
+	if err != nil {
+		return protocol.Entry{}, failf(StepEntry, "%v", err)
+	}
+	if claims.Event != nil {
+		e, err := protocol.ParseEvent(claims.Event, 1<<20)
+		if err != nil {
+			return entry, failf(StepEvent, "%v", err)
+		}
+		if e.Hash != entry.Hash {
+			return entry, failf(StepHash, "the event's hash is %s, the entry's %s", e.Hash, entry.Hash)
+		}
+	}
+	if claims.Hash != "" && claims.Hash != entry.Hash.String() {
+		return entry, failf(StepHash, "the hash is given as %.80q, the entry's is %s", claims.Hash, entry.Hash)
+	}
+	if claims.Timestamp != 0 && claims.Timestamp != entry.Time.Millis() {
+		return entry, failf(StepEntry, "the timestamp is given as %d, the entry's is %d", claims.Timestamp, entry.Time.Millis())
+	}
+	return entry, nil
+}
+
+// splitNote takes a signed note apart into its checkpoint and signature lines.
+func splitNote(note []byte) (cosign.Checkpoint, []string, error) {
+	text, sigs, ok := strings.Cut(string(note), "\n\n")
+	lines := strings.Split(text, "\n")
+	if !ok || len(lines) != 3 || !strings.HasSuffix(sigs, "\n") {
+		return cosign.Checkpoint{}, nil, failf(StepCheckpoint, "is not a checkpoint of three lines with signatures")
+	}
+	cp := cosign.Checkpoint{Origin: lines[0]}
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
+	if err != nil || len(root) != len(cp.Root) {
+		return cp, nil, failf(StepCheckpoint, "the root is not a hash in base64")
+	}
+	cp.Root = [32]byte(root)
+	if _, err := fmt.Sscanf(lines[1], "%d", &cp.Size); err != nil || string(cp.Append(nil)) != text+"\n" {
+		return cp, nil, failf(StepCheckpoint, "the size is not a number in decimal")
+	}
+	return cp, strings.SplitAfter(strings.TrimSuffix(sigs, "\n"), "\n"), nil
+}
+
+func checkInclusion(p *Proof, t *fproof.TLogProof, cp cosign.Checkpoint) error {
+	if cp.Origin != p.Origin {
+		return failf(StepCheckpoint, "origin is %q, the checkpoint's is %q", p.Origin, cp.Origin)
+	}
+	if cp.Size != p.Size {
+		return failf(StepCheckpoint, "size is %d, the checkpoint's is %d", p.Size, cp.Size)
+	}
+	if cp.Size > 1<<62 || t.Index >= cp.Size {
+		return failf(StepInclusion, "leaf %d is not in a tree of %d", t.Index, cp.Size)
+	}
+	leaf, err := jcs.Append(nil, p.Entry)
+	if err != nil {
+		return failf(StepEntry, "%v", err)
+	}
+	path := make(tlog.RecordProof, len(t.Hashes))
+	for i, h := range t.Hashes {
+		path[i] = h
+	}
+	if err := tlog.CheckRecord(path, int64(cp.Size), cp.Root, int64(t.Index), tlog.RecordHash(leaf)); err != nil {
+		return failf(StepInclusion, "the entry is not leaf %d of the checkpoint's tree", t.Index)
+	}
+	return nil
+}
+
+// checkSignatures checks every signature line: each must be of a witness of the
+// policy, good, and listed in the proof. That is stricter than signed notes
+// ask for, which let unknown signers pass, so that no byte is without effect.
+func checkSignatures(policy *Policy, p *Proof, cp cosign.Checkpoint, lines []string) error {
+	author, ok := policy.logs[cp.Origin]
+	if !ok {
+		return failf(StepCheckpoint, "the policy knows no log named %q", cp.Origin)
+	}
+	if len(lines) != len(p.Witnesses) {
+		return failf(StepCheckpoint, "there are %d signatures, and %d witnesses are listed", len(lines), len(p.Witnesses))
+	}
+	signedByAuthor := false
+	seen := map[string]bool{}
+	for i, line := range lines {
+		signer, sig, err := policy.signer(line)
+		if err != nil {
+			return failf(StepCheckpoint, "signature %d: %v", i+1, err)
+		}
+		if seen[signer.name] {
+			return failf(StepCheckpoint, "%s signed twice", signer.name)
+		}
+		seen[signer.name] = true
+		if !signer.Verify(cp, sig) {
+			return failf(StepCheckpoint, "the signature of %s does not verify", signer.name)
+		}
+		if w := p.Witnesses[i]; w.Name != signer.name || w.Time != sig.Time {
+			return failf(StepCheckpoint, "witness %d is listed as %.80q at %d, the signature is of %s at %d", i+1, w.Name, w.Time, signer.name, sig.Time)
+		}
+		signedByAuthor = signedByAuthor || signer.String() == author.String()
+	}
+	if !signedByAuthor {
+		return failf(StepCheckpoint, "the log %s has not signed it", cp.Origin)
+	}
+	return nil
+}
+
+// signer finds the witness that a signature line is of.
+func (p *Policy) signer(line string) (namedVerifier, cosign.Signature, error) {
+	line = strings.TrimSuffix(line, "\n")
+	for _, w := range p.witnesses {
+		sig, ok, err := w.ParseLine(line)
+		if err != nil {
+			return w, sig, err
+		}
+		if ok {
+			return w, sig, nil
+		}
+	}
+	return namedVerifier{}, cosign.Signature{}, errors.New("is of no witness that the policy names")
+}

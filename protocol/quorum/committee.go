@@ -1,0 +1,55 @@
+package quorum
+
+import (
+	"fmt"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+)
+
+// Committee is the set of members that vote in one epoch. It is immutable.
+type Committee struct {
+	genesis   *protocol.Genesis
+	verifiers []*cosign.Verifier
+	origins   []string
+}
+
+// NewCommittee returns the founding committee of a validated genesis.
+func NewCommittee(g *protocol.Genesis) (*Committee, error) {
+	c := &Committee{genesis: g}
+	for i := range g.Members {
+		v, err := cosign.ParseVerifier(g.Members[i].VKey)
+		if err != nil {
+			return nil, fmt.Errorf("members[%d].vkey: %w", i, err)
+		}
+		c.verifiers = append(c.verifiers, v)
+		c.origins = append(c.origins, g.Origin(protocol.MemberID(i)))
+	}
+	return c, nil
+}
+
+// N is the number of members.
+func (c *Committee) N() int { return len(c.verifiers) }
+
+// Quorum is the number of cosignatures that make a certificate.
+func (c *Committee) Quorum() int { return Size(c.N()) }
+
+// Epoch is the committee's version.
+func (c *Committee) Epoch() uint64 { return c.genesis.Epoch }
+
+// Has reports whether id is a member.
+func (c *Committee) Has(id protocol.MemberID) bool { return int(id) < len(c.verifiers) }
+
+// Name is the name of a member.
+func (c *Committee) Name(id protocol.MemberID) string { return c.genesis.Members[id].Name }
+
+// Origin is the origin line of a member's log.
+func (c *Committee) Origin(id protocol.MemberID) string { return c.origins[id] }
+
+// Verifier checks a member's signatures.
+func (c *Committee) Verifier(id protocol.MemberID) *cosign.Verifier { return c.verifiers[id] }
+
+// Checkpoint is the tree head of a member's log.
+func (c *Committee) Checkpoint(log protocol.MemberID, size uint64, root protocol.Hash) cosign.Checkpoint {
+	return cosign.Checkpoint{Origin: c.origins[log], Size: size, Root: root}
+}

@@ -1,0 +1,147 @@
+// Package wire is the format of the messages between members: one type byte
+// and a deterministic CBOR array (RFC 8949 §4.2).
+//
+// The decoder is strict. What it returns is bounded in every dimension and is
+// exactly what Encode would write: trailing bytes, other encodings of the same
+// value, tags and indefinite lengths are errors. Nothing in a decoded message
+// has been checked against keys, clocks or logs.
+package wire
+
+import (
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/quorum"
+)
+
+// Message is one of the types below.
+type Message interface{ tag() byte }
+
+// Batch extends its author's log from Old leaves by a header entry and one
+// entry an item. Receivers derive the entries and recompute the root.
+type Batch struct {
+	_       struct{} `cbor:",toarray"`
+	Author  protocol.MemberID
+	Old     uint64
+	Epoch   uint64
+	Round   uint64
+	Time    protocol.Micros
+	Parents []protocol.Parent
+	Items   []Item
+	Root    protocol.Hash
+	// CosignTime and Cosignature are the author's cosignature of the new
+	// tree head.
+	CosignTime  uint64
+	Cosignature [cosign.SignatureSize]byte
+}
+
+// Item is one entry of a batch with the payload that it stands for.
+type Item struct {
+	_    struct{} `cbor:",toarray"`
+	Kind protocol.Kind
+	// Body is the canonical event.
+	Body []byte
+}
+
+// Size is the number of leaves of the log with the batch.
+func (b *Batch) Size() uint64 { return b.Old + 1 + uint64(len(b.Items)) }
+
+// Header is the batch's header entry.
+func (b *Batch) Header() protocol.Header {
+	return protocol.Header{Epoch: b.Epoch, Round: b.Round, Time: b.Time, Parents: b.Parents}
+}
+
+// AuthorVote is the author's cosignature of the new tree head.
+func (b *Batch) AuthorVote() quorum.Cosignature {
+	return quorum.Cosignature{Member: b.Author, Time: b.CosignTime, Sig: b.Cosignature}
+}
+
+// Votes carries cosignatures of one voter for tree heads of several logs.
+type Votes struct {
+	_     struct{} `cbor:",toarray"`
+	Voter protocol.MemberID
+	Votes []Vote
+}
+
+// Vote is the cosignature of a tree head of the log.
+type Vote struct {
+	_    struct{} `cbor:",toarray"`
+	Log  protocol.MemberID
+	Size uint64
+	Root protocol.Hash
+	Time uint64 // Unix seconds
+	Sig  [cosign.SignatureSize]byte
+}
+
+// Heads says how much of each log its sender stores.
+type Heads struct {
+	_ struct{} `cbor:",toarray"`
+	// Want asks for the receiver's heads in return.
+	Want  bool
+	Heads []Head
+}
+
+// Head is how much of a log its sender stores, with the author's signature of
+// the tree head as proof that the author made it so long.
+type Head struct {
+	_         struct{} `cbor:",toarray"`
+	Log       protocol.MemberID
+	Signed    Signed
+	Certified uint64 // the size up to which the sender holds a certificate
+	Frozen    bool   // the sender holds evidence against the author
+}
+
+// Signed is a tree head with its author's cosignature of it.
+type Signed struct {
+	_    struct{} `cbor:",toarray"`
+	Size uint64
+	Root protocol.Hash
+	Time uint64 // Unix seconds
+	Sig  [cosign.SignatureSize]byte
+}
+
+// RangeRequest asks for the batches of a log from a size on.
+type RangeRequest struct {
+	_    struct{} `cbor:",toarray"`
+	Log  protocol.MemberID
+	From uint64
+}
+
+// Range answers a RangeRequest with consecutive batches.
+type Range struct {
+	_     struct{} `cbor:",toarray"`
+	Log   protocol.MemberID
+	From  uint64
+	Items []RangeItem
+	// Head is the newest certificate the sender holds; without cosignatures
+	// it holds none.
+	Head quorum.Claim
+	// More says that the sender stores further batches.
+	More bool
+}
+
+// RangeItem is an encoded Batch and the certificate of the tree head that it
+// ends in, if the sender holds one (else without cosignatures).
+type RangeItem struct {
+	_     struct{} `cbor:",toarray"`
+	Batch []byte
+	Cert  quorum.Claim
+}
+
+// Evidence proves that an author signed two histories of its log. Low and High
+// are tree heads that it signed. Proof is an RFC 6962 consistency proof that
+// the tree of High begins with a tree of Low's size whose root is Prefix;
+// since Prefix is not Low's root, no log has both heads.
+type Evidence struct {
+	_         struct{} `cbor:",toarray"`
+	Author    protocol.MemberID
+	Low, High Signed
+	Prefix    protocol.Hash
+	Proof     []protocol.Hash
+}
+
+func (*Batch) tag() byte        { return 1 }
+func (*Votes) tag() byte        { return 2 }
+func (*Heads) tag() byte        { return 3 }
+func (*RangeRequest) tag() byte { return 4 }
+func (*Range) tag() byte        { return 5 }
+func (*Evidence) tag() byte     { return 6 }

@@ -1,0 +1,379 @@
+package witness
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// onBatch takes a batch that a member delivered, by gossip or sent again.
+func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
+	if !m.committee.Has(b.Author) {
+		m.emit(Blame{Member: from, Reason: "batch of an unknown author"})
+		return nil
+	}
+	l := m.logs[b.Author]
+	if mk, ok, err := m.known(l, b); err != nil || ok {
+		if ok && l.id != m.self {
+			m.revote(l, mk)
+		}
+		return err
+	}
+	if queued := l.later[b.Old]; queued != nil && queued.Root == b.Root && queued.Size() == b.Size() {
+		return nil
+	}
+	if !m.signedBy(b.Author, markOf(b).signed) {
+		m.emit(Blame{Member: from, Reason: "batch with an invalid signature"})
+		return nil
+	}
+	if b.Old < l.size() || l.later[b.Old] != nil {
+		return m.compare(l, from, b)
+	}
+	if l.id == m.self {
+		return m.reclaim(from, b)
+	}
+	if l.evidence != nil {
+		return nil // nobody vouches for this author any longer
+	}
+	if b.Old > l.size() {
+		m.hint(l, from, b.Size(), 0)
+	}
+	if len(l.later) >= maxLater {
+		return nil
+	}
+	l.later[b.Old] = b
+	return m.advance(l)
+}
+
+// known returns the mark of a batch that is stored already.
+func (m *Machine) known(l *logState, b *wire.Batch) (mark, bool, error) {
+	if b.Size() > l.size() {
+		return mark{}, false, nil
+	}
+	mk, ok, err := m.markAt(l, b.Size())
+	return mk, ok && mk.signed.Root == b.Root, err
+}
+
+// revote sends this member's vote again to an author that sends its batch
+// again, since the vote seems to be lost.
+func (m *Machine) revote(l *logState, mk mark) {
+	const pause = 20 * protocol.Millisecond
+	last, voted := l.revoted[l.id]
+	if l.evidence != nil || mk.signed.Size > l.durable || voted && m.now >= last && m.now-last < pause {
+		return
+	}
+	l.revoted[l.id] = m.now
+	m.emit(Send{To: l.id, Msg: &wire.Votes{Voter: m.self, Votes: []wire.Vote{m.cosign(l, mk.signed)}}})
+}
+
+// advance takes the batches that follow the head, as far as they can be taken.
+func (m *Machine) advance(l *logState) error {
+	l.missing, l.holdUntil = nil, 0
+	for {
+		b := l.later[l.size()]
+		if b == nil || l.evidence != nil || l.uncertified() >= maxUncertified {
+			m.dropStale(l)
+			return nil
+		}
+		ready, err := m.ready(l, b)
+		if err == nil && !ready {
+			return nil
+		}
+		delete(l.later, b.Old)
+		if err == nil {
+			err = m.accept(l, b)
+		}
+		if invalid, ok := err.(*invalidBatch); ok {
+			m.emit(Blame{Member: b.Author, Reason: invalid.reason})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// dropStale forgets queued batches that the head has passed.
+func (m *Machine) dropStale(l *logState) {
+	for old := range l.later {
+		if old < l.size() {
+			delete(l.later, old)
+		}
+	}
+}
+
+// invalidBatch says that no member may accept a batch.
+type invalidBatch struct{ reason string }
+
+func (e *invalidBatch) Error() string { return e.reason }
+
+func invalidf(format string, args ...any) error {
+	return &invalidBatch{reason: fmt.Sprintf(format, args...)}
+}
+
+// ready checks the header of the batch that follows the head. It answers false
+// while the batch must wait for a parent's certificate (rule W3) or for this
+// member's clock (rule W2).
+func (m *Machine) ready(l *logState, b *wire.Batch) (bool, error) {
+	head := l.head()
+	switch {
+	case b.Epoch != m.committee.Epoch():
+		return false, invalidf("batch of epoch %d in epoch %d", b.Epoch, m.committee.Epoch())
+	case b.Round < head.round:
+		return false, invalidf("round goes back from %d to %d", head.round, b.Round)
+	case b.Time <= head.time:
+		return false, invalidf("time goes back from %d to %d", head.time, b.Time)
+	}
+	for i, p := range b.Parents {
+		if !m.committee.Has(p.Member) || p.Member == b.Author || i > 0 && b.Parents[i-1].Member >= p.Member {
+			return false, invalidf("parent %d is unknown, the author's own or out of order", i)
+		}
+		parent := m.logs[p.Member]
+		if parent.cert.Size() < p.Size {
+			l.missing = &b.Parents[i]
+			m.hint(parent, b.Author, p.Size, p.Size)
+			return false, nil
+		}
+		mk, ok, err := m.markAt(parent, p.Size)
+		if err != nil {
+			return false, err
+		}
+		if !ok || mk.signed.Root != p.Root {
+			return false, invalidf("parent %d is not a certified batch", i)
+		}
+		if b.Time <= mk.time {
+			return false, invalidf("time %d is not behind that of parent %d (%d)", b.Time, i, mk.time)
+		}
+	}
+	if limit := b.Time - m.params.MaxFuture(); limit > m.now {
+		l.holdUntil = limit
+		return false, nil
+	}
+	return true, nil
+}
+
+// accept checks the content of a batch and stores it; the vote follows when it
+// is durable.
+func (m *Machine) accept(l *logState, b *wire.Batch) error {
+	hashes, err := m.checkItems(b)
+	if err != nil {
+		return err
+	}
+	record, err := m.extend(l, b, hashes)
+	if err != nil {
+		return err
+	}
+	seq := m.persist(record)
+	m.waiting = append(m.waiting, awaited{seq: seq, log: l.id, size: b.Size()})
+	m.openTally(l, b)
+	m.author.pacer.rate.add(m.now, int64(len(b.Items)))
+	for _, e := range l.takeEarly(b.Size(), m.committee.N()) {
+		if err := m.onVote(e.voter, e.voter, l, e.vote); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkItems holds a batch's payloads to the network's limits and returns
+// their hashes.
+func (m *Machine) checkItems(b *wire.Batch) ([]protocol.Hash, error) {
+	if len(b.Items) > m.params.MaxBatchEntries {
+		return nil, invalidf("batch of %d entries, at most %d are allowed", len(b.Items), m.params.MaxBatchEntries)
+	}
+	hashes := make([]protocol.Hash, len(b.Items))
+	bytes := 0
+	for i, it := range b.Items {
+		if !it.Kind.IsEvent() {
+			return nil, invalidf("item %d is of kind %d", i, it.Kind)
+		}
+		e, err := protocol.CheckEvent(it.Body, m.params.MaxEventBytes)
+		if err != nil {
+			return nil, invalidf("item %d: %v", i, err)
+		}
+		hashes[i] = e.Hash
+		bytes += len(it.Body)
+	}
+	if bytes > m.params.MaxBatchBytes {
+		return nil, invalidf("batch of %d bytes, at most %d are allowed", bytes, m.params.MaxBatchBytes)
+	}
+	return hashes, nil
+}
+
+// extend appends a batch that follows the head to the log, if its root is
+// right, and returns the record to persist.
+func (m *Machine) extend(l *logState, b *wire.Batch, hashes []protocol.Hash) (PutBatch, error) {
+	entries := appendLeaves(l.tail, b, hashes)
+	if l.tail.Root() != b.Root {
+		if err := l.tail.Rewind(b.Old); err != nil {
+			return PutBatch{}, err
+		}
+		return PutBatch{}, invalidf("batch whose root is not that of its entries")
+	}
+	encoded, err := wire.Encode(b)
+	if err != nil {
+		return PutBatch{}, err
+	}
+	l.chain = append(l.chain, markOf(b))
+	return PutBatch{
+		Log: l.id, Old: b.Old, Encoded: encoded,
+		Hashes: slices.Clone(l.tail.HashesFrom(b.Old)), Entries: entries,
+	}, nil
+}
+
+// onRange takes the answer to a request of this member's: first the batches up
+// to the last one with a certificate, which need no vote, then the rest.
+func (m *Machine) onRange(from protocol.MemberID, r *wire.Range) error {
+	if !m.committee.Has(r.Log) {
+		return nil
+	}
+	l := m.logs[r.Log]
+	if !l.fetch.answers(from, r.From) {
+		return nil
+	}
+	before, beforeCert := l.size(), l.cert.Size()
+	batches, certs, err := m.readItems(r)
+	if err != nil {
+		m.emit(Blame{Member: from, Reason: err.Error()})
+		l.fetch = fetch{}
+		return nil
+	}
+	if err := m.adopt(l, from, batches, certs); err != nil {
+		return err
+	}
+	for _, b := range batches {
+		if b.Size() <= l.size() {
+			continue
+		}
+		take := m.onBatch
+		if l.id == m.self {
+			take = m.reclaim
+		}
+		if err := take(from, b); err != nil {
+			return err
+		}
+	}
+	if err := m.takeHead(l, from, r.Head); err != nil {
+		return err
+	}
+	progress := l.size() > before || l.cert.Size() > beforeCert
+	l.fetch = fetch{}
+	if r.More && progress {
+		m.request(l, from)
+	}
+	return m.checkRecovered()
+}
+
+// readItems decodes the batches of a range and the certificates they come with.
+func (m *Machine) readItems(r *wire.Range) ([]*wire.Batch, []*quorum.Certificate, error) {
+	batches := make([]*wire.Batch, len(r.Items))
+	certs := make([]*quorum.Certificate, len(r.Items))
+	next := r.From
+	for i, it := range r.Items {
+		b, err := wire.DecodeBatch(it.Batch, m.maxMessage)
+		if err != nil {
+			return nil, nil, fmt.Errorf("range: %w", err)
+		}
+		if b.Author != r.Log || b.Old != next {
+			return nil, nil, fmt.Errorf("range whose batches do not follow one another")
+		}
+		batches[i], next = b, b.Size()
+		if len(it.Cert.Cosigs) == 0 {
+			continue
+		}
+		if it.Cert.Log != b.Author || it.Cert.Size != b.Size() || it.Cert.Root != b.Root {
+			return nil, nil, fmt.Errorf("range with the certificate of something else")
+		}
+		if certs[i], err = m.committee.Verify(it.Cert); err != nil {
+			return nil, nil, fmt.Errorf("range: %w", err)
+		}
+	}
+	return batches, certs, nil
+}
+
+// adopt stores the batches of a range up to the last certified one, without a
+// vote. If this member stores another, uncertified history of an author that
+// signed two, it lets go of that one.
+func (m *Machine) adopt(l *logState, from protocol.MemberID, batches []*wire.Batch, certs []*quorum.Certificate) error {
+	last := len(batches) - 1
+	for last >= 0 && certs[last] == nil {
+		last--
+	}
+	var records []Record
+	for i := 0; i <= last; i++ {
+		b := batches[i]
+		if _, ok, err := m.known(l, b); err != nil {
+			return err
+		} else if ok {
+			continue
+		}
+		if !m.signedBy(b.Author, markOf(b).signed) {
+			m.emit(Blame{Member: from, Reason: "batch with an invalid signature"})
+			break
+		}
+		if b.Old < l.size() {
+			truncate, err := m.yieldTo(l, from, b)
+			if err != nil {
+				return err
+			}
+			records = append(records, truncate...)
+		}
+		if b.Old != l.size() {
+			break
+		}
+		record, err := m.extend(l, b, bodyHashes(b))
+		if invalid, ok := err.(*invalidBatch); ok {
+			m.emit(Blame{Member: from, Reason: invalid.reason})
+			break
+		}
+		if err != nil {
+			return err
+		}
+		m.openTally(l, b)
+		records = append(records, record)
+	}
+	if len(records) > 0 {
+		seq := m.persist(records...)
+		m.waiting = append(m.waiting, awaited{seq: seq, log: l.id, size: l.size()})
+	}
+	return m.takeCertificates(l, certs[:last+1])
+}
+
+// takeCertificates keeps the certificates of adopted batches. All but the last
+// are kept for the times at which they witness their batches only.
+func (m *Machine) takeCertificates(l *logState, certs []*quorum.Certificate) error {
+	for i, cert := range certs {
+		if cert == nil || cert.Size() <= l.cert.Size() || cert.Size() > l.size() {
+			continue
+		}
+		if i < len(certs)-1 {
+			m.persistLazy(PutCertificate{Claim: cert.Claim()})
+			continue
+		}
+		if err := m.certify(l, cert); err != nil {
+			return err
+		}
+	}
+	return m.advance(l)
+}
+
+// takeHead takes the newest certificate of a peer, if it certifies a batch end
+// that this member stores.
+func (m *Machine) takeHead(l *logState, from protocol.MemberID, claim quorum.Claim) error {
+	if len(claim.Cosigs) == 0 || claim.Log != l.id || claim.Size <= l.cert.Size() {
+		return nil
+	}
+	i, ok := l.find(claim.Size)
+	if !ok || l.chain[i].signed.Root != claim.Root {
+		return nil
+	}
+	cert, err := m.committee.Verify(claim)
+	if err != nil {
+		m.emit(Blame{Member: from, Reason: err.Error()})
+		return nil
+	}
+	return m.certify(l, cert)
+}

@@ -1,0 +1,155 @@
+package witness
+
+import (
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// openTally begins to count the votes for a batch's end, with its author's.
+func (m *Machine) openTally(l *logState, b *wire.Batch) {
+	t := m.committee.NewTally(l.id, b.Size(), b.Root)
+	t.AddVerified(b.AuthorVote())
+	l.tallies[b.Size()] = t
+}
+
+// vote cosigns the batch that ends at size, which has become durable, and
+// counts the vote (rule W4).
+func (m *Machine) vote(l *logState, size uint64) error {
+	i, ok := l.find(size)
+	if !ok || l.id == m.self || l.evidence != nil || size <= l.cert.Size() {
+		return nil
+	}
+	v := m.cosign(l, l.chain[i].signed)
+	m.votes = append(m.votes, v)
+	if t := l.tallies[size]; t != nil {
+		t.AddVerified(quorum.Cosignature{Member: m.self, Time: v.Time, Sig: v.Sig})
+	}
+	return m.recount(l, size)
+}
+
+// cosign signs one of the log's tree heads. It is the only place where this
+// member signs for another's log, and callers pass marks of durable batches of
+// logs without evidence only.
+func (m *Machine) cosign(l *logState, s wire.Signed) wire.Vote {
+	sig := m.signer.Cosign(m.checkpoint(l.id, s), m.now.Seconds())
+	return wire.Vote{Log: l.id, Size: s.Size, Root: s.Root, Time: sig.Time, Sig: sig.Bytes}
+}
+
+// flushVotes gossips the votes of this Step in one message.
+func (m *Machine) flushVotes() {
+	for len(m.votes) > 0 {
+		n := min(len(m.votes), wire.MaxVotes)
+		m.emit(Publish{Msg: &wire.Votes{Voter: m.self, Votes: append([]wire.Vote(nil), m.votes[:n]...)}})
+		m.votes = m.votes[:copy(m.votes, m.votes[n:])]
+	}
+}
+
+func (m *Machine) onVotes(from protocol.MemberID, msg *wire.Votes) error {
+	if !m.committee.Has(msg.Voter) || msg.Voter == m.self {
+		return nil
+	}
+	// The newest first: once a larger size is certified, smaller ones need not
+	// be verified.
+	for i := len(msg.Votes) - 1; i >= 0; i-- {
+		v := msg.Votes[i]
+		if !m.committee.Has(v.Log) || v.Log == msg.Voter {
+			continue
+		}
+		if err := m.onVote(from, msg.Voter, m.logs[v.Log], v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Machine) onVote(from, voter protocol.MemberID, l *logState, v wire.Vote) error {
+	if v.Size <= l.cert.Size() && (l.id != m.self || v.Size < m.author.wanted()) {
+		return nil // late, and nobody waits for it
+	}
+	i, ok := l.find(v.Size)
+	switch {
+	case ok && l.chain[i].signed.Root == v.Root:
+		return m.count(from, l, voter, v)
+	case !ok && v.Size > l.size():
+		if from != voter && !m.votedFor(voter, v) {
+			m.emit(Blame{Member: from, Reason: "vote with an invalid signature"})
+			return nil
+		}
+		l.keepEarly(voter, v)
+		m.hint(l, voter, v.Size, 0)
+		return nil
+	}
+	// A vote for another history: the voter can show the batch behind it.
+	if m.votedFor(voter, v) {
+		m.suspect(l, voter)
+	}
+	return nil
+}
+
+func (m *Machine) votedFor(voter protocol.MemberID, v wire.Vote) bool {
+	t := m.committee.NewTally(v.Log, v.Size, v.Root)
+	return t.Add(quorum.Cosignature{Member: voter, Time: v.Time, Sig: v.Sig})
+}
+
+// count adds a vote for a tree head that this member knows.
+func (m *Machine) count(from protocol.MemberID, l *logState, voter protocol.MemberID, v wire.Vote) error {
+	t := l.tallies[v.Size]
+	if t == nil || t.Has(voter) {
+		return nil
+	}
+	if !t.Add(quorum.Cosignature{Member: voter, Time: v.Time, Sig: v.Sig}) {
+		m.emit(Blame{Member: from, Reason: "vote with an invalid signature"})
+		return nil
+	}
+	return m.recount(l, v.Size)
+}
+
+// recount draws the consequences of a new vote at size.
+func (m *Machine) recount(l *logState, size uint64) error {
+	t := l.tallies[size]
+	if t == nil {
+		return nil
+	}
+	cert := t.Certificate()
+	switch {
+	case cert == nil:
+		return nil
+	case size > l.cert.Size():
+		return m.certify(l, cert)
+	case l.id == m.self:
+		m.settle(cert) // more votes than a quorum, for who asked for them
+	}
+	return nil
+}
+
+// certify takes a verified certificate of a batch end that this member stores.
+func (m *Machine) certify(l *logState, cert *quorum.Certificate) error {
+	m.persistLazy(PutCertificate{Claim: cert.Claim()})
+	m.emit(Certified{Cert: cert})
+	if l.id == m.self {
+		m.settle(cert)
+	}
+	if err := l.certify(cert); err != nil {
+		return err
+	}
+	// Tallies of smaller sizes serve who asked for more than a quorum only.
+	wanted := cert.Size()
+	if l.id == m.self {
+		wanted = min(wanted, m.author.wanted())
+	}
+	for size := range l.tallies {
+		if size < wanted {
+			delete(l.tallies, size)
+		}
+	}
+	// What named the batch as its parent may have waited for this.
+	for _, other := range m.logs {
+		if p := other.missing; p != nil && p.Member == l.id && p.Size <= cert.Size() {
+			if err := m.advance(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

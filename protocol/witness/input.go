@@ -1,0 +1,58 @@
+package witness
+
+import (
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// Input is something that happened to the machine: one of the types below.
+type Input interface{ input() }
+
+// Start is the first input after New. The machine asks the other members for
+// its own log and votes again for what it stores but has seen no certificate of.
+type Start struct{}
+
+// Tick tells the machine that the time of its last Timer effect has come.
+type Tick struct{}
+
+// Submit asks the machine to author an entry. It is answered by exactly one
+// Resolved, Refused or Withdrawn effect with the same ID.
+type Submit struct {
+	// ID is the host's name for the submission, unique while unanswered.
+	ID   uint64
+	Kind protocol.Kind
+	// Body is the canonical event and Hash its hash.
+	Body []byte
+	Hash protocol.Hash
+	// Need is how many cosignatures are asked for. Less than a quorum means a
+	// quorum.
+	Need int
+	// Attestors are members whose cosignatures must be among them.
+	Attestors []protocol.MemberID
+}
+
+// Withdraw gives up on a submission, because its time is over or its client
+// has gone. It is answered by Withdrawn, unless the submission was answered
+// already.
+type Withdraw struct{ ID uint64 }
+
+// Receive is a message from a member. From is the member that delivered it,
+// not necessarily the one that made it.
+type Receive struct {
+	From protocol.MemberID
+	Msg  wire.Message
+}
+
+// Persisted says that every Persist effect up to Seq is durable.
+type Persisted struct{ Seq uint64 }
+
+// PeerUp says that a connection with a member has come up.
+type PeerUp struct{ Member protocol.MemberID }
+
+func (Start) input()     {}
+func (Tick) input()      {}
+func (Submit) input()    {}
+func (Withdraw) input()  {}
+func (Receive) input()   {}
+func (Persisted) input() {}
+func (PeerUp) input()    {}

@@ -1,0 +1,124 @@
+package witness
+
+import (
+	"slices"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+const (
+	// recoverEvery is how often a recovering member asks those it has not
+	// heard from.
+	recoverEvery = 300 * protocol.Millisecond
+	// recoverGrace is how long a member without a log of its own waits for
+	// more than the answers it needs.
+	recoverGrace = 2 * protocol.Second
+)
+
+// recovery is what a member that has started learns about its own log before
+// it authors: a member that lost its disk must not sign a second history
+// (rule W7).
+type recovery struct {
+	heard map[protocol.MemberID]bool
+	// target is the longest own log that a peer proved, and holder that peer.
+	target  uint64
+	holder  protocol.MemberID
+	graceAt protocol.Micros
+}
+
+// answered lists the members that answered, this one included.
+func (r *recovery) answered(self protocol.MemberID, n int) []protocol.MemberID {
+	var out []protocol.MemberID
+	for i := range n {
+		if id := protocol.MemberID(i); id == self || r.heard[id] {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// start votes again for what is stored but was not certified when the member
+// stopped, and asks the others for this member's own log.
+func (m *Machine) start() error {
+	m.author.recovery = recovery{heard: map[protocol.MemberID]bool{}, graceAt: m.now + recoverGrace}
+	for _, l := range m.logs {
+		if l.id == m.self {
+			continue
+		}
+		i, _ := l.find(l.cert.Size())
+		for _, mk := range slices.Clone(l.chain[i+1:]) {
+			if err := m.vote(l, mk.signed.Size); err != nil {
+				return err
+			}
+		}
+	}
+	m.compareHeads()
+	return m.checkRecovered()
+}
+
+// heardOwn notes what a peer stores of this member's own log.
+func (m *Machine) heardOwn(from protocol.MemberID, msg *wire.Heads) {
+	r := &m.author.recovery
+	if m.author.recovered || r.heard == nil {
+		return
+	}
+	for _, h := range msg.Heads {
+		if h.Log == m.self && h.Signed.Size > max(r.target, m.logs[m.self].size()) && m.signedBy(m.self, h.Signed) {
+			r.target, r.holder = h.Signed.Size, from
+		}
+	}
+	r.heard[from] = true
+}
+
+// checkRecovered lets the member author once n−f members have said how much of
+// its log they store and it stores all of that. Without a log of its own it
+// gives the others some time to answer too.
+func (m *Machine) checkRecovered() error {
+	r := &m.author.recovery
+	l := m.logs[m.self]
+	if m.author.recovered || r.heard == nil {
+		return nil
+	}
+	if l.size() < r.target {
+		if !l.fetch.busy() {
+			m.request(l, r.holder)
+		}
+		return nil
+	}
+	answers := len(r.heard) + 1
+	if answers < m.committee.Quorum() {
+		return nil
+	}
+	if l.size() == 0 && answers < m.committee.N() && m.now < r.graceAt {
+		return nil
+	}
+	m.author.recovered = true
+	m.emit(Recovered{})
+	return nil
+}
+
+// reclaim takes back a batch of this member's own, which it has lost, from a
+// peer.
+func (m *Machine) reclaim(from protocol.MemberID, b *wire.Batch) error {
+	l := m.logs[m.self]
+	if b.Old != l.size() || l.evidence != nil || !m.signedBy(m.self, markOf(b).signed) {
+		return nil
+	}
+	record, err := m.extend(l, b, bodyHashes(b))
+	if invalid, ok := err.(*invalidBatch); ok {
+		m.emit(Blame{Member: from, Reason: invalid.reason})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	seq := m.persist(record)
+	m.waiting = append(m.waiting, awaited{seq: seq, log: m.self, size: b.Size(), batch: b})
+	m.author.batches = append(m.author.batches, &ownBatch{
+		Sealed:  &Sealed{Old: b.Old, Size: b.Size(), Time: b.Time},
+		msg:     b,
+		backoff: minResend,
+	})
+	return nil
+}
