@@ -27,6 +27,7 @@ const (
 	DefaultBacklog     = 10_000
 
 	maxURLs       = 256
+	minRate       = 0.001 // the next event would be too far away to be a Duration
 	maxRate       = 1e6
 	maxClients    = 10_000
 	maxEventBytes = 1 << 20
@@ -44,7 +45,7 @@ type Config struct {
 	Token string
 
 	// Rate is the number of events a second that arrive in the open loop, over
-	// all URLs together, at most 1,000,000. Zero selects the closed loop.
+	// all URLs together, 0.001 to 1,000,000. Zero selects the closed loop.
 	Rate float64
 	// Arrival spaces the events of the open loop. Empty means Constant.
 	Arrival Arrival
@@ -132,8 +133,8 @@ func (c *Config) checkTarget() error {
 
 func (c *Config) checkLoad() error {
 	switch {
-	case math.IsNaN(c.Rate) || c.Rate < 0 || c.Rate > maxRate:
-		return fmt.Errorf("rate: %v is out of range; use 0 (closed loop) to %.0f events a second", c.Rate, maxRate)
+	case math.IsNaN(c.Rate) || c.Rate != 0 && c.Rate < minRate || c.Rate > maxRate:
+		return fmt.Errorf("rate: %v is out of range; use %v to %.0f events a second, or 0 for the closed loop", c.Rate, minRate, maxRate)
 	case c.Arrival != Constant && c.Arrival != Poisson:
 		return fmt.Errorf("arrival: %q is unknown; use %s or %s", c.Arrival, Constant, Poisson)
 	case c.Clients < 1 || c.Clients > maxClients:

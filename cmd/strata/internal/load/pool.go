@@ -11,7 +11,7 @@ type pool struct {
 	max   int             // workers
 
 	mu      sync.Mutex
-	started int
+	started int // and not ended
 	idle    []*worker
 	backlog chan arrival // only sent to and received from without blocking
 	closed  bool
@@ -70,6 +70,7 @@ func (w *worker) next() (arrival, bool) {
 	default:
 	}
 	if p.closed {
+		p.started--
 		p.mu.Unlock()
 		return arrival{}, false
 	}
@@ -87,6 +88,7 @@ func (p *pool) close() {
 	for _, w := range p.idle {
 		close(w.wake)
 	}
+	p.started -= len(p.idle)
 	p.idle = nil
 	p.mu.Unlock()
 	p.running.Wait()

@@ -1,0 +1,79 @@
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/gowebpki/jcs"
+)
+
+func TestEventsAreCanonicalUniqueAndReproducible(t *testing.T) {
+	target, err := parseTarget("https://node-1.example/strata/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{minEventBytes, minEventBytes + 1, DefaultEventBytes, 5000} {
+		c := Config{Token: "secret", EventBytes: size, Timeout: DefaultTimeout, Seed: 42}
+		a, b := newRequest(target, c), newRequest(target, c)
+		seen := map[string]bool{}
+		for seq := range uint64(1000) {
+			a.set(seq)
+			if len(a.event) != size {
+				t.Fatalf("event of %d bytes, want %d", len(a.event), size)
+			}
+			if seen[a.hash()] {
+				t.Fatalf("event %d is not unique", seq)
+			}
+			seen[a.hash()] = true
+		}
+		b.set(999)
+		if !bytes.Equal(a.bytes, b.bytes) {
+			t.Errorf("one seed gave two events:\n%s\n%s", a.event, b.event)
+		}
+		c.Seed++
+		other := newRequest(target, c)
+		if other.set(999); bytes.Equal(a.event, other.event) {
+			t.Errorf("two seeds gave one event: %s", a.event)
+		}
+		canonical, err := jcs.Transform(a.event)
+		if err != nil || !bytes.Equal(canonical, a.event) {
+			t.Errorf("not canonical (%v): %s", err, a.event)
+		}
+	}
+}
+
+func TestRequestIsWellFormed(t *testing.T) {
+	target, err := parseTarget("https://node-1.example/strata/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target.address != "node-1.example:443" || !target.tls {
+		t.Errorf("target: %+v", target)
+	}
+	r := newRequest(target, Config{Token: "secret", EventBytes: DefaultEventBytes, Timeout: DefaultTimeout, Seed: 42})
+	r.set(255)
+	reader := bufio.NewReader(bytes.NewReader(r.bytes))
+	request, err := http.ReadRequest(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(request.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"event":` + string(r.event) + `,"timeout_ms":1000}`
+	if string(body) != want || reader.Buffered() != 0 {
+		t.Errorf("body:\n%s\nwant:\n%s", body, want)
+	}
+	if !bytes.Contains(body, []byte(`"run":"000000000000002a","seq":"00000000000000ff"`)) {
+		t.Errorf("seed and number are not in the event: %s", body)
+	}
+	if request.Host != "node-1.example" || request.URL.Path != "/strata/v1/witness/attest" ||
+		request.Header.Get("Authorization") != "Bearer secret" ||
+		request.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("request: %+v", request)
+	}
+}

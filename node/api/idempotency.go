@@ -1,0 +1,125 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/strataos/strataos/node/store"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/proof"
+)
+
+// keyRecord is what is kept of a request with an Idempotency-Key. It is put
+// before the event is submitted, without an answer, and again before the
+// answer is sent, so that a retry never attests twice: not after an answer was
+// lost, and not after a crash or a timeout in between.
+type keyRecord struct {
+	Body   [32]byte        `json:"body"` // SHA-256 of the request's body
+	Start  protocol.Micros `json:"start"`
+	Answer []byte          `json:"answer,omitempty"`
+}
+
+// attestOnce answers a request with an Idempotency-Key.
+func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestRequest) error {
+	if !validToken(key, 255) {
+		return invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
+	}
+	key = x.principal.ID + "/" + key
+	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
+	defer cancel()
+	if err := s.keys.lock(ctx, key); err != nil {
+		return whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"), req)
+	}
+	defer s.keys.unlock(key)
+
+	sum := sha256.Sum256(body)
+	rec, found, err := s.loadKey(x, key)
+	if err != nil {
+		return err
+	}
+	if found && rec.Body != sum {
+		return errorf(codeConflict, "this Idempotency-Key was used with another body; use a new key for a new request")
+	}
+	if found && rec.Answer != nil {
+		x.Header().Set("Idempotent-Replayed", "true")
+		s.writeBytes(x, http.StatusOK, rec.Answer)
+		return nil
+	}
+	if !found {
+		// Entries are dated no earlier than now, but for a clock that jumps.
+		rec = &keyRecord{Body: sum, Start: s.now() - protocol.Second}
+		if err := s.saveKey(x, key, rec); err != nil {
+			return err
+		}
+	}
+	answer, err := s.attestOrResume(ctx, x, req, rec, found)
+	if err != nil {
+		return err
+	}
+	rec.Answer = bytes.Clone(*answer)
+	bodies.Put(answer)
+	if err := s.saveKey(x, key, rec); err != nil {
+		return err
+	}
+	s.writeBytes(x, http.StatusOK, rec.Answer)
+	return nil
+}
+
+// attestOrResume submits the event, unless an earlier request with the key has
+// put it into this node's log already: then it waits for its certificate.
+func (s *Server) attestOrResume(ctx context.Context, x *exchange, req *attestRequest, rec *keyRecord, again bool) (*[]byte, error) {
+	if !again {
+		return s.submit(ctx, x, req)
+	}
+	f, ok, err := s.Lookup.FindOwn(s.Self, req.event.Hash, rec.Start)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return s.submit(ctx, x, req)
+	}
+	p, err := s.awaitProof(ctx, req, f)
+	if err != nil {
+		return nil, err
+	}
+	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: req.event.Hash, Time: f.Time}
+	return s.attestAnswer(x, req, entry, p), nil
+}
+
+func (s *Server) awaitProof(ctx context.Context, req *attestRequest, f store.Found) (*proof.Proof, error) {
+	if err := s.WaitCertified(ctx, f.Log, f.Index+1); err != nil {
+		return nil, whereabouts(errorf(codeQuorumTimeout, "the event is in this node's log but was not certified within %d ms", req.timeout.Milliseconds()), req).
+			with("required", req.required).with("achieved", 1).with("timeout_ms", req.timeout.Milliseconds())
+	}
+	p, _, err := s.Lookup.Prove(f)
+	return p, err
+}
+
+func (s *Server) loadKey(x *exchange, key string) (*keyRecord, bool, error) {
+	text, ok, err := s.Records.Get(x.r.Context(), key)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	var rec keyRecord
+	if err := json.Unmarshal(text, &rec); err != nil {
+		return nil, false, fmt.Errorf("stored idempotency key: %w", err)
+	}
+	if s.now()-rec.Start > protocol.Micros(idempotencyLife/time.Microsecond) {
+		return nil, false, nil
+	}
+	return &rec, true, nil
+}
+
+func (s *Server) saveKey(x *exchange, key string, rec *keyRecord) error {
+	text, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	// The request may have been given up, its record may not.
+	return s.Records.Put(context.WithoutCancel(x.r.Context()), key, text, s.Now())
+}

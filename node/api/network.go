@@ -1,0 +1,111 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/strataos/strataos/protocol"
+)
+
+// networkAnswer is the answer to GET /v1/network.
+type networkAnswer struct {
+	Network string            `json:"network"`
+	ID      protocol.Hash     `json:"id"`
+	Epoch   uint64            `json:"epoch"`
+	Quorum  int               `json:"quorum"`
+	Genesis *protocol.Genesis `json:"genesis"`
+	Members []memberAnswer    `json:"members"`
+	Node    nodeAnswer        `json:"node"`
+}
+
+type memberAnswer struct {
+	Name      string `json:"name"`
+	VKey      string `json:"vkey"`
+	URL       string `json:"url,omitempty"`
+	Reachable bool   `json:"reachable"`
+	// Stored and Certified are sizes of the member's log at this node.
+	Stored    uint64 `json:"stored"`
+	Certified uint64 `json:"certified"`
+	// Frozen says that this node holds evidence against the member.
+	Frozen bool `json:"frozen"`
+}
+
+type nodeAnswer struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Ready   bool   `json:"ready"`
+}
+
+// network answers GET /v1/network.
+func (s *Server) network(x *exchange) error {
+	status, reachable := s.Status(), s.Reachable()
+	a := networkAnswer{
+		Network: s.Genesis.Network, ID: s.networkID, Epoch: s.Committee.Epoch(),
+		Quorum: s.Committee.Quorum(), Genesis: s.Genesis,
+		Node: nodeAnswer{s.Committee.Name(s.Self), s.Version, s.readiness().Ready},
+	}
+	for i := range s.Genesis.Members {
+		m := memberAnswer{Name: s.Genesis.Members[i].Name, VKey: s.Genesis.Members[i].VKey, URL: s.Genesis.Members[i].URL}
+		m.Reachable = i < len(reachable) && reachable[i]
+		if i < len(status.Logs) {
+			l := status.Logs[i]
+			m.Stored, m.Certified, m.Frozen = l.Stored, l.Certified, l.Frozen
+		}
+		a.Members = append(a.Members, m)
+	}
+	s.writeJSON(x, http.StatusOK, a)
+	return nil
+}
+
+// networkPolicy answers GET /v1/network/policy with the C2SP tlog-policy.
+func (s *Server) networkPolicy(x *exchange) error {
+	x.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	x.WriteHeader(http.StatusOK)
+	_, _ = x.Write([]byte(s.policyText)) // the client may have gone
+	return nil
+}
+
+// healthz answers while the process serves requests at all.
+func (s *Server) healthz(x *exchange) error {
+	s.writeJSON(x, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
+// readiness is whether the node can attest an event now.
+type readiness struct {
+	Ready     bool   `json:"ready"`
+	Reachable int    `json:"reachable"`
+	Required  int    `json:"required"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+func (s *Server) readiness() readiness {
+	r := readiness{Required: s.Committee.Quorum()}
+	for _, up := range s.Reachable() {
+		if up {
+			r.Reachable++
+		}
+	}
+	status := s.Status()
+	switch {
+	case status.Stopped:
+		r.Reason = "there is evidence that this node's key signed two histories"
+	case r.Reachable < r.Required:
+		r.Reason = "fewer members than a quorum can be reached"
+	case !status.Recovered:
+		r.Reason = "the node has not yet learned from the others how long its own log is"
+	default:
+		r.Ready = true
+	}
+	return r
+}
+
+// readyz answers 200 only if the node can reach a quorum now.
+func (s *Server) readyz(x *exchange) error {
+	r := s.readiness()
+	status := http.StatusOK
+	if !r.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	s.writeJSON(x, status, r)
+	return nil
+}

@@ -1,0 +1,93 @@
+// Package api is a node's HTTP/JSON interface.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strataos/strataos/actors"
+	"github.com/strataos/strataos/node/auth"
+	"github.com/strataos/strataos/node/store"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// Attester attests events; actors.Gateway does.
+type Attester interface {
+	Attest(ctx context.Context, s actors.Submission) (*actors.Outcome, error)
+}
+
+// Lookup finds what this node stores; store.Store does.
+type Lookup interface {
+	Find(hash protocol.Hash) (store.Found, int, error)
+	FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (store.Found, bool, error)
+	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
+	Evidence(log protocol.MemberID) (*wire.Evidence, error)
+}
+
+// Records keeps the answers of requests with an Idempotency-Key;
+// store.Records does. A value that was put is durable.
+type Records interface {
+	Get(ctx context.Context, key string) ([]byte, bool, error)
+	Put(ctx context.Context, key string, value []byte, made time.Time) error
+}
+
+// Deps is what a Server works with.
+type Deps struct {
+	Genesis   *protocol.Genesis
+	Committee *quorum.Committee
+	Self      protocol.MemberID
+	Attester  Attester
+	Lookup    Lookup
+	Records   Records
+	// Status is where the node's machines stand, and Reachable which members
+	// answer now, by number, this one included.
+	Status    func() *actors.Status
+	Reachable func() []bool
+	// WaitCertified returns once the node holds a certificate of a log up to
+	// a size.
+	WaitCertified func(ctx context.Context, log protocol.MemberID, size uint64) error
+	Tokens        *auth.Tokens
+	Version       string
+	Now           func() time.Time
+	Logger        *slog.Logger
+	Registry      *prometheus.Registry
+}
+
+// Server answers the API's requests.
+type Server struct {
+	Deps
+	networkID  protocol.Hash
+	policyText string
+	policy     *proof.Policy
+	ids        requestIDs
+	keys       keyLocks
+	metrics    *metrics
+	handler    http.Handler
+}
+
+// New returns a server. An error means that the genesis makes no policy.
+func New(d Deps) (*Server, error) {
+	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs()}
+	var err error
+	if s.networkID, err = d.Genesis.ID(); err != nil {
+		return nil, err
+	}
+	if s.policy, err = proof.ParsePolicy([]byte(s.policyText)); err != nil {
+		return nil, err
+	}
+	if s.metrics, err = newMetrics(d.Registry); err != nil {
+		return nil, err
+	}
+	s.handler = s.routes()
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/jcs"
+	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// verifyAnswer is the answer to GET /v1/witness/verify/{hash}.
+type verifyAnswer struct {
+	Hash  protocol.Hash `json:"hash"`
+	Valid bool          `json:"valid"`
+	// Status is "certified", or "pending" while there is no certificate yet.
+	Status           string       `json:"status"`
+	Timestamp        int64        `json:"timestamp"`
+	WitnessedAt      uint64       `json:"witnessed_at,omitempty"`
+	TimestampVouched bool         `json:"timestamp_vouched"`
+	Quorum           string       `json:"quorum,omitempty"`
+	Count            int          `json:"count"`
+	Proof            *proof.Proof `json:"proof,omitempty"`
+}
+
+// verifyHash answers GET /v1/witness/verify/{hash} with the earliest
+// attestation of an event.
+func (s *Server) verifyHash(x *exchange) error {
+	hash, err := protocol.ParseHash(x.r.PathValue("hash"))
+	if err != nil {
+		return invalid("hash", "%v", err)
+	}
+	first, count, err := s.Lookup.Find(hash)
+	if err != nil {
+		return err
+	}
+	if count == 0 {
+		return errorf(codeNotFound, "this node stores no attestation of %s", hash)
+	}
+	a := verifyAnswer{Hash: hash, Status: "pending", Timestamp: first.Time.Millis(), Count: count}
+	if first.Certified {
+		p, _, err := s.Lookup.Prove(first)
+		if err != nil {
+			return err
+		}
+		report, err := proof.Verify(s.policy, p, proof.Claims{Hash: hash.String()})
+		if err != nil {
+			return err // what this node stores does not hold
+		}
+		a.Valid, a.Status, a.Proof = true, "certified", p
+		a.WitnessedAt, a.TimestampVouched, a.Quorum = report.WitnessedAt, report.TimestampVouched, report.Quorum
+	}
+	s.writeJSON(x, http.StatusOK, a)
+	return nil
+}
+
+// verifyProof answers POST /v1/witness/verify: it checks a proof that is sent
+// to it, as an attestation's answer or as {"proof", "event"}.
+func (s *Server) verifyProof(x *exchange) error {
+	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+proof.MaxProofBytes+bodyMargin)
+	if err != nil {
+		return err
+	}
+	defer bodies.Put(body)
+	p, claims, err := proof.ParseAnswer(*body)
+	if err != nil {
+		return fromParser(err)
+	}
+	report, err := proof.Verify(s.policy, p, claims)
+	var failed *proof.StepError
+	if errors.As(err, &failed) {
+		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.writeJSON(x, http.StatusOK, struct {
+		Valid bool `json:"valid"`
+		*proof.Report
+	}{true, report})
+	return nil
+}
+
+// evidenceAnswer shows that an author signed two histories.
+type evidenceAnswer struct {
+	Author string `json:"author"`
+	Origin string `json:"origin"`
+	// Checkpoints are two signed notes that no one log has.
+	Checkpoints [2]string `json:"checkpoints"`
+	// Prefix is the root that the larger tree has at the smaller one's size,
+	// and Proof the RFC 6962 consistency proof of that.
+	Prefix protocol.Hash   `json:"prefix"`
+	Proof  []protocol.Hash `json:"proof"`
+}
+
+// evidence answers GET /v1/witness/evidence.
+func (s *Server) evidence(x *exchange) error {
+	list := []evidenceAnswer{}
+	for i := range s.Committee.N() {
+		id := protocol.MemberID(i)
+		e, err := s.Lookup.Evidence(id)
+		if err != nil {
+			return err
+		}
+		if e == nil {
+			continue
+		}
+		list = append(list, evidenceAnswer{
+			Author: s.Committee.Name(id), Origin: s.Committee.Origin(id),
+			Checkpoints: [2]string{s.signedNote(id, e.Low), s.signedNote(id, e.High)},
+			Prefix:      e.Prefix, Proof: append([]protocol.Hash{}, e.Proof...),
+		})
+	}
+	s.writeJSON(x, http.StatusOK, map[string]any{"evidence": list})
+	return nil
+}
+
+// signedNote writes an author's signed tree head as a signed note.
+func (s *Server) signedNote(author protocol.MemberID, h wire.Signed) string {
+	note := append(s.Committee.Checkpoint(author, h.Size, h.Root).Append(nil), '\n')
+	return string(s.Committee.Verifier(author).AppendLine(note, cosign.Signature{Time: h.Time, Bytes: h.Sig}))
+}
+
+// stringList reads a JSON list of texts.
+func stringList(value []byte, limit int) ([]string, error) {
+	if jcs.KindOf(value) != jcs.Array {
+		return nil, errors.New("not a list")
+	}
+	var out []string
+	if err := json.Unmarshal(value, &out); err != nil {
+		return nil, err
+	}
+	if len(out) > limit {
+		return nil, errors.New("too long")
+	}
+	return out, nil
+}

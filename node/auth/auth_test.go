@@ -1,0 +1,142 @@
+package auth
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func TestLifeOfAToken(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	token, rec, err := Create(path, Spec{Name: "ops", Tier: Development})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(token, TestPrefix) {
+		t.Errorf("token %q has no test prefix", token)
+	}
+	text, _ := os.ReadFile(path)
+	if strings.Contains(string(text), token) {
+		t.Error("the file holds the token itself")
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("file mode %v", info.Mode())
+	}
+	tokens, err := Open(path, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	p, err := tokens.Authenticate("Bearer "+token, now)
+	if err != nil || p.ID != rec.ID || !p.May(Write) || p.May(Admin) {
+		t.Fatalf("principal %+v, error %v", p, err)
+	}
+	for header, want := range map[string]error{
+		"": ErrMissing, "Basic x": ErrMissing, "Bearer ": ErrMissing,
+		"Bearer " + token + "0": ErrUnknown, "Bearer " + strings.Repeat("x", 300): ErrUnknown,
+	} {
+		if _, err := tokens.Authenticate(header, now); !errors.Is(err, want) {
+			t.Errorf("%.30q: error %v, want %v", header, err, want)
+		}
+	}
+	if err := Revoke(path, "ops"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tokens.load(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.Authenticate("Bearer "+token, now); !errors.Is(err, ErrUnknown) {
+		t.Errorf("revoked token: error %v", err)
+	}
+	if err := Revoke(path, "ops"); err == nil {
+		t.Error("a revoked token can be revoked again")
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	token, _, err := Create(path, Spec{Name: "short", Tier: Production, Live: true, Lifetime: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, _ := Open(path, quiet())
+	if _, err := tokens.Authenticate("Bearer "+token, time.Now()); err != nil {
+		t.Errorf("fresh token: %v", err)
+	}
+	if _, err := tokens.Authenticate("Bearer "+token, time.Now().Add(2*time.Hour)); !errors.Is(err, ErrUnknown) {
+		t.Errorf("expired token: %v", err)
+	}
+}
+
+func TestRate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	token, _, _ := Create(path, Spec{Name: "dev", Tier: Development})
+	tokens, _ := Open(path, quiet())
+	now := time.Now()
+	p, _ := tokens.Authenticate("Bearer "+token, now)
+	for i := range 200 {
+		if ok, _, _ := p.Allow(now); !ok {
+			t.Fatalf("request %d of the burst is refused", i+1)
+		}
+	}
+	ok, remaining, retry := p.Allow(now)
+	if ok || remaining != 0 || retry <= 0 || retry > 20*time.Millisecond {
+		t.Errorf("past the burst: %v, %d, %v", ok, remaining, retry)
+	}
+	if ok, _, _ := p.Allow(now.Add(10 * time.Millisecond)); !ok {
+		t.Error("refused after the time it was told to wait")
+	}
+}
+
+func TestSpecErrors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	for _, s := range []Spec{
+		{Tier: Development}, {Name: "x", Tier: "gold"}, {Name: "x", Tier: Enterprise},
+		{Name: "x", Tier: Production, Rate: 5}, {Name: "x", Tier: Production, Scopes: []Scope{"root"}},
+		{Name: "a\nb", Tier: Production},
+	} {
+		if _, _, err := Create(path, s); err == nil {
+			t.Errorf("%+v is accepted", s)
+		}
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("a refused token left a file behind")
+	}
+}
+
+func TestDamagedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	for _, text := range []string{
+		"{", `{"tokens":[{"id":"x"}]}`, `{"other":1}`,
+		`{"tokens":[{"id":"","hash":"00","rate":1,"burst":1}]}`,
+	} {
+		os.WriteFile(path, []byte(text), 0o600)
+		if _, err := Open(path, quiet()); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
+	}
+}
+
+func TestConcurrentWriters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, _, err := Create(path, Spec{Name: "x", Tier: Production}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if records, err := List(path); err != nil || len(records) != 8 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+}

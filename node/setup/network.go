@@ -1,0 +1,119 @@
+package setup
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/proof"
+)
+
+// Node is what a new network's plan says of a node.
+type Node struct {
+	Name string
+	// PeerAddr is the multiaddr that the node listens on and the others dial.
+	PeerAddr string
+	// HTTPListen is the address and port of the node's API.
+	HTTPListen string
+}
+
+// Names of the files in a network's folder, and in a node's.
+const (
+	GenesisFile    = "genesis.json"
+	PolicyFile     = "policy"
+	ConfigFile     = "config.toml"
+	SigningKeyFile = "signing.key"
+	PeerKeyFile    = "peer.key"
+	TokensFile     = "tokens.json"
+)
+
+// Create makes the files of a new network in dir, which must not exist yet or
+// be empty: genesis.json, policy, and a folder a node. It makes all of them or none.
+func Create(dir, network string, nodes []Node) (*protocol.Genesis, error) {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("%s is not empty: name a folder that does not exist yet", dir)
+	}
+	parent := filepath.Dir(filepath.Clean(dir))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return nil, err
+	}
+	tmp, err := os.MkdirTemp(parent, ".strata-init-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp) // what has been renamed is no longer there
+	g, err := write(tmp, network, nodes)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return nil, err
+	}
+	_ = os.Remove(dir) // an empty folder; Rename says so if it is another thing
+	return g, os.Rename(tmp, dir)
+}
+
+func write(dir, network string, nodes []Node) (*protocol.Genesis, error) {
+	g := &protocol.Genesis{Network: network, Params: protocol.DefaultParams()}
+	for _, n := range nodes {
+		k, err := newKeys(network + "/" + n.Name)
+		if err != nil {
+			return nil, err
+		}
+		g.Members = append(g.Members, protocol.Member{
+			Name: n.Name, PeerID: k.id.String(), Addrs: []string{n.PeerAddr},
+			VKey: k.signer.Verifier().String(), URL: "http://" + n.HTTPListen,
+		})
+		if err := writeNode(filepath.Join(dir, n.Name), n, k); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.Validate(); err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, GenesisFile), append(text, '\n'), 0o644); err != nil {
+		return nil, err
+	}
+	return g, os.WriteFile(filepath.Join(dir, PolicyFile), []byte(proof.PolicyText(g)), 0o644)
+}
+
+func writeNode(dir string, n Node, k *keys) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	peerKey, err := k.peerSecret()
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct{ name, text string }{
+		{SigningKeyFile, k.signer.Secret() + "\n"},
+		{PeerKeyFile, peerKey + "\n"},
+		{ConfigFile, configText(n)},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, f.name), []byte(f.text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func configText(n Node) string {
+	var b strings.Builder
+	b.WriteString("# `strata config --config FILE` prints what is in force, and whence.\n")
+	fmt.Fprintf(&b, "member = %q\n", n.Name)
+	fmt.Fprintf(&b, "data = %q\n", "data")
+	fmt.Fprintf(&b, "genesis = %q\n", "../"+GenesisFile)
+	fmt.Fprintf(&b, "signing_key = %q\n", SigningKeyFile)
+	fmt.Fprintf(&b, "peer_key = %q\n", PeerKeyFile)
+	fmt.Fprintf(&b, "tokens = %q\n\n", TokensFile)
+	fmt.Fprintf(&b, "[p2p]\nlisten = [%q]\n\n", n.PeerAddr)
+	fmt.Fprintf(&b, "[http]\nlisten = %q\n", n.HTTPListen)
+	return b.String()
+}

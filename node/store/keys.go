@@ -1,0 +1,83 @@
+package store
+
+import (
+	"encoding/hex"
+
+	"github.com/strataos/strataos/protocol"
+)
+
+// The schema. Keys are datastore keys; numbers in them are in hexadecimal with
+// a fixed width, so that their order is the numbers'.
+//
+//	/b/<log>/<old>          the batch that begins at leaf old: its size, then its message
+//	/h/<log>/<old>          the stored hashes that the batch adds to the tree
+//	/c/<log>/<size>         the certificate of the tree head of that size
+//	/e/<log>                the evidence against the author
+//	/x/<hash>/<log><index>  an attestation of the event with that hash: its time
+//	/r/<key>                a small record of the API
+//	/m/<name>               what the folder belongs to
+const (
+	spaceBatch       = "/b/"
+	spaceHashes      = "/h/"
+	spaceCertificate = "/c/"
+	spaceEvidence    = "/e/"
+	spaceEvent       = "/x/"
+	spaceRecord      = "/r/"
+	spaceMeta        = "/m/"
+)
+
+// logPrefix is the beginning of a log's keys in a space.
+func logPrefix(space string, log protocol.MemberID) []byte {
+	key := append(make([]byte, 0, 32), space...)
+	key = appendHex(key, uint64(log), 4)
+	return append(key, '/')
+}
+
+// logKey is the key of a place in a log.
+func logKey(space string, log protocol.MemberID, at uint64) []byte {
+	return appendHex(logPrefix(space, log), at, 16)
+}
+
+func evidenceKey(log protocol.MemberID) []byte {
+	return appendHex([]byte(spaceEvidence), uint64(log), 4)
+}
+
+func eventPrefix(hash protocol.Hash) []byte {
+	key := append(make([]byte, 0, 96), spaceEvent...)
+	key = hex.AppendEncode(key, hash[:])
+	return append(key, '/')
+}
+
+func eventKey(hash protocol.Hash, log protocol.MemberID, index uint64) []byte {
+	return appendHex(appendHex(eventPrefix(hash), uint64(log), 4), index, 16)
+}
+
+const digits = "0123456789abcdef"
+
+func appendHex(dst []byte, n uint64, width int) []byte {
+	for shift := 4 * (width - 1); shift >= 0; shift -= 4 {
+		dst = append(dst, digits[n>>shift&15])
+	}
+	return dst
+}
+
+// parseHex reads what appendHex wrote; other text reads as some number.
+func parseHex(s []byte) uint64 {
+	var n uint64
+	for _, c := range s {
+		d := uint64(c - '0')
+		if c >= 'a' {
+			d = uint64(c-'a') + 10
+		}
+		n = n<<4 | d&15
+	}
+	return n
+}
+
+// upper is the smallest key behind all that begin with prefix, whose last
+// byte is a slash.
+func upper(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	end[len(end)-1]++
+	return end
+}

@@ -1,0 +1,218 @@
+// Package store keeps a node's logs, certificates and evidence, and the small
+// records of its API, in a go-datastore on pebble. Batches are stored whole, as
+// they travelled; small indexes lead to them.
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	ds "github.com/ipfs/go-datastore"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strataos/strataos/node/store/pebbleds"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+	"github.com/strataos/strataos/protocol/witness"
+)
+
+// schemaVersion is the version of the keys and values below.
+const schemaVersion = "1"
+
+// Store is the storage of one member of one network. It is safe for
+// concurrent use.
+type Store struct {
+	db        *pebbleds.Datastore
+	committee *quorum.Committee
+	params    protocol.Params
+}
+
+// Open opens the storage in db, which must be empty or belong to the same
+// network and member.
+func Open(db *pebbleds.Datastore, c *quorum.Committee, p protocol.Params, network protocol.Hash, member string) (*Store, error) {
+	s := &Store{db: db, committee: c, params: p}
+	for _, want := range []struct{ name, value string }{
+		{"schema", schemaVersion}, {"network", network.String()}, {"member", member},
+	} {
+		if err := s.claim(want.name, want.value); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// claim holds the folder to a property, which it takes on if it is new.
+func (s *Store) claim(name, value string) error {
+	key := []byte(spaceMeta + name)
+	stored, err := s.db.GetRaw(key)
+	if errors.Is(err, ds.ErrNotFound) {
+		b := s.db.NewWriteBatch()
+		b.Set(key, []byte(value))
+		return b.Commit(true)
+	}
+	if err != nil {
+		return err
+	}
+	if string(stored) != value {
+		return fmt.Errorf("the data folder belongs to %s %s, not to %s: use another data folder", name, stored, value)
+	}
+	return nil
+}
+
+// Write implements actors.Store.
+func (s *Store) Write(records []witness.Record, sync bool) error {
+	b := s.db.NewWriteBatch()
+	for _, r := range records {
+		if err := s.put(b, r); err != nil {
+			return err
+		}
+	}
+	return b.Commit(sync)
+}
+
+func (s *Store) put(b *pebbleds.WriteBatch, r witness.Record) error {
+	switch r := r.(type) {
+	case witness.PutBatch:
+		size := r.Old + 1 + uint64(len(r.Entries))
+		value := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Encoded)), size)
+		b.Set(logKey(spaceBatch, r.Log, r.Old), append(value, r.Encoded...))
+		b.Set(logKey(spaceHashes, r.Log, r.Old), flatten(r.Hashes))
+		for i, e := range r.Entries {
+			b.Set(eventKey(e.Hash, r.Log, r.Old+1+uint64(i)), binary.BigEndian.AppendUint64(nil, uint64(e.Time)))
+		}
+	case witness.PutCertificate:
+		value, err := wire.EncodeClaim(r.Claim)
+		if err != nil {
+			return err
+		}
+		b.Set(logKey(spaceCertificate, r.Claim.Log, r.Claim.Size), value)
+	case witness.PutEvidence:
+		value, err := wire.Encode(r.Evidence)
+		if err != nil {
+			return err
+		}
+		b.Set(evidenceKey(r.Evidence.Author), value)
+	case witness.Truncate:
+		// Index entries of the dropped batches stay; lookups check what they
+		// find against the log.
+		for _, space := range []string{spaceBatch, spaceHashes} {
+			b.DeleteRange(logKey(space, r.Log, r.Size), upper(logPrefix(space, r.Log)))
+		}
+	default:
+		return fmt.Errorf("store: unknown record %T", r)
+	}
+	return nil
+}
+
+func flatten(hashes []tlog.Hash) []byte {
+	out := make([]byte, 0, len(hashes)*tlog.HashSize)
+	for i := range hashes {
+		out = append(out, hashes[i][:]...)
+	}
+	return out
+}
+
+// Size implements witness.Storage.
+func (s *Store) Size(log protocol.MemberID) (uint64, error) {
+	_, value, ok, err := s.db.SeekLE(logPrefix(spaceBatch, log), logKey(spaceBatch, log, ^uint64(0)))
+	if err != nil || !ok {
+		return 0, err
+	}
+	size, _, err := splitBatch(value)
+	return size, err
+}
+
+func splitBatch(value []byte) (uint64, []byte, error) {
+	if len(value) < 8 {
+		return 0, nil, errors.New("store: a batch is damaged")
+	}
+	return binary.BigEndian.Uint64(value), value[8:], nil
+}
+
+// BatchAt implements witness.Storage.
+func (s *Store) BatchAt(log protocol.MemberID, leaf uint64) ([]byte, error) {
+	_, value, ok, err := s.db.SeekLE(logPrefix(spaceBatch, log), logKey(spaceBatch, log, leaf))
+	if err != nil || !ok {
+		return nil, err
+	}
+	size, encoded, err := splitBatch(value)
+	if err != nil || leaf >= size {
+		return nil, err
+	}
+	return encoded, nil
+}
+
+// Hashes implements witness.Storage.
+func (s *Store) Hashes(log protocol.MemberID) tlog.HashReader {
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, len(indexes))
+		for i, x := range indexes {
+			h, err := s.storedHash(log, x)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = h
+		}
+		return out, nil
+	})
+}
+
+// storedHash finds a hash with the batch whose leaf completes its subtree.
+func (s *Store) storedHash(log protocol.MemberID, x int64) (tlog.Hash, error) {
+	level, n := tlog.SplitStoredHashIndex(x)
+	leaf := uint64(n+1)<<level - 1
+	key, value, ok, err := s.db.SeekLE(logPrefix(spaceHashes, log), logKey(spaceHashes, log, leaf))
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	if ok {
+		old := parseHex(key[len(key)-16:])
+		at := (x - tlog.StoredHashCount(int64(old))) * tlog.HashSize
+		if at >= 0 && at+tlog.HashSize <= int64(len(value)) {
+			return tlog.Hash(value[at : at+tlog.HashSize]), nil
+		}
+	}
+	return tlog.Hash{}, fmt.Errorf("store: hash %d of the log of %s is not there", x, s.committee.Name(log))
+}
+
+// Certificate implements witness.Storage.
+func (s *Store) Certificate(log protocol.MemberID, size uint64) (quorum.Claim, bool, error) {
+	var value []byte
+	var err error
+	prefix := logPrefix(spaceCertificate, log)
+	if size == witness.Latest {
+		_, value, _, err = s.db.SeekLE(prefix, logKey(spaceCertificate, log, size))
+	} else {
+		err = s.db.Scan(logKey(spaceCertificate, log, size), upper(prefix), false, func(_, v []byte) (bool, error) {
+			value = append([]byte(nil), v...)
+			return false, nil
+		})
+	}
+	if err != nil || value == nil {
+		return quorum.Claim{}, false, err
+	}
+	claim, err := wire.DecodeClaim(value)
+	return claim, err == nil, err
+}
+
+// Evidence implements witness.Storage.
+func (s *Store) Evidence(log protocol.MemberID) (*wire.Evidence, error) {
+	value, err := s.db.GetRaw(evidenceKey(log))
+	if errors.Is(err, ds.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := wire.Decode(value, wire.MaxMessage(s.params))
+	if err != nil {
+		return nil, fmt.Errorf("store: evidence against %s: %w", s.committee.Name(log), err)
+	}
+	e, ok := m.(*wire.Evidence)
+	if !ok {
+		return nil, fmt.Errorf("store: evidence against %s is a message of another kind", s.committee.Name(log))
+	}
+	return e, nil
+}
