@@ -176,5 +176,5 @@ func (l *keyLocks) unlock(key string) {
 // now is the server's time in the protocol's unit.
 func (s *Server) now() protocol.Micros { return protocol.Micros(s.Now().UnixMicro()) }
 
-// idempotencyLife is for how long a key gives the same answer.
-const idempotencyLife = 24 * time.Hour
+// IdempotencyLife is for how long a key gives the same answer.
+const IdempotencyLife = 24 * time.Hour

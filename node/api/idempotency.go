@@ -109,7 +109,7 @@ func (s *Server) loadKey(x *exchange, key string) (*keyRecord, bool, error) {
 	if err := json.Unmarshal(text, &rec); err != nil {
 		return nil, false, fmt.Errorf("stored idempotency key: %w", err)
 	}
-	if s.now()-rec.Start > protocol.Micros(idempotencyLife/time.Microsecond) {
+	if s.now()-rec.Start > protocol.Micros(IdempotencyLife/time.Microsecond) {
 		return nil, false, nil
 	}
 	return &rec, true, nil

@@ -1,222 +1,229 @@
-// Package pebbleds offers go-datastore's interfaces over an embedded pebble
-// database, and beside them the raw batches, seeks and scans of a hot path.
-//
-// A batch is durable when its Commit returns; committers that wait at the same
-// time share one fsync. Put and Delete are durable after the next Sync or
-// synced commit.
 package pebbleds
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"sync"
+	"time"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	ds "github.com/ipfs/go-datastore"
 )
 
-// ErrClosed is the error of every operation on a closed datastore.
-var ErrClosed = errors.New("the datastore is closed")
-
-// Options are the settings of a datastore. Zero values mean the defaults.
-type Options struct {
-	// MemTableSize is the size of the write buffer in bytes, 8 MiB by default.
-	// The write-ahead log preallocates several times as much.
-	MemTableSize uint64
-	// CacheSize is the size of the block cache in bytes, 32 MiB by default.
-	CacheSize int64
-	// Logger takes what the database says of itself: its chatter at Debug.
-	Logger *slog.Logger
-	// OnFatal is called when the database cannot go on, such as when the disk
-	// fails under its write-ahead log. By default the process panics, since a
-	// database that goes on then may lose what it said was durable.
-	OnFatal func(error)
-	// FS is the file system, the operating system's by default.
-	FS vfs.FS
-}
-
-// Datastore is a go-datastore on pebble. It is safe for concurrent use.
-type Datastore struct {
-	mu     sync.RWMutex // held for reading by every operation
-	closed bool
-	db     *pebble.DB
-}
+// slowDisk is how long an operation on a file may take before it is logged.
+const slowDisk = 5 * time.Second
 
 var (
 	_ ds.Batching            = (*Datastore)(nil)
 	_ ds.PersistentDatastore = (*Datastore)(nil)
 )
 
-// Open opens the datastore in a folder, which is made if it does not exist.
-func Open(path string, o Options) (*Datastore, error) {
-	cache := pebble.NewCache(max(o.CacheSize, 1<<20))
-	if o.CacheSize == 0 {
-		cache.Unref()
-		cache = pebble.NewCache(32 << 20)
+// Datastore is a datastore on pebble. It is safe for concurrent use.
+type Datastore struct {
+	db       *pebble.DB
+	fs       *crashStopFS
+	fsCloser io.Closer
+	failure  *failure
+	writes   *pebble.WriteOptions // of Put and Delete
+	gate     *gate
+
+	mu      sync.Mutex
+	queries map[*queryIter]struct{} // open queries; nil once closed
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the store in the folder path, and makes it if there is none. The
+// error wraps ErrLocked if the folder is already open, and ErrCorrupt if it is
+// damaged. Who opens must Close.
+func Open(path string, opts Options) (*Datastore, error) {
+	if path == "" {
+		return nil, errors.New("pebbleds: open: the path is empty: name a folder")
 	}
-	defer cache.Unref() // the database has its own reference
-	if o.MemTableSize == 0 {
-		o.MemTableSize = 8 << 20
+	if err := opts.setDefaults(); err != nil {
+		return nil, err
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
+	f := &failure{log: opts.Logger}
+	disk, fsCloser := opts.FS, io.Closer(io.NopCloser(nil))
+	events := listener(opts.Logger, f)
+	if disk == nil {
+		disk, fsCloser = vfs.WithDiskHealthChecks(vfs.Default, slowDisk, nil, events.DiskSlow)
 	}
-	if o.OnFatal == nil {
-		o.OnFatal = func(err error) { panic(err) }
-	}
-	opts := &pebble.Options{
-		Cache:                       cache,
-		FS:                          o.FS,
-		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                o.MemTableSize,
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       2,
-		L0StopWritesThreshold:       64,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      logger{o.Logger, o.OnFatal},
-	}
-	for i := range opts.Levels {
-		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	db, err := pebble.Open(path, opts)
+	fs := newCrashStopFS(disk, f)
+	db, err := openPebble(path, opts.pebble(fs, f))
 	if err != nil {
+		// If a write failed, pebble's error only follows from it.
+		if cause := f.get(); cause != nil {
+			err = cause
+		}
+		_ = fsCloser.Close()
 		return nil, openError(path, err)
 	}
-	return &Datastore{db: db}, nil
-}
-
-func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, pebble.ErrCorruption) || pebble.IsCorruptionError(err):
-		return fmt.Errorf("the store in %s is damaged: %w", path, err)
-	case isLocked(err):
-		return fmt.Errorf("the store in %s is in use by another process: stop that one first, or use another data folder (%w)", path, err)
+	d := &Datastore{
+		db: db, fs: fs, fsCloser: fsCloser, failure: f,
+		writes: pebble.NoSync, gate: newGate(), queries: map[*queryIter]struct{}{},
 	}
-	return fmt.Errorf("open the store in %s: %w", path, err)
-}
-
-// use keeps the datastore from being closed until the answer is called.
-func (d *Datastore) use() (func(), error) {
-	d.mu.RLock()
-	if d.closed {
-		d.mu.RUnlock()
-		return nil, ErrClosed
+	if opts.SyncWrites {
+		d.writes = pebble.Sync
 	}
-	return d.mu.RUnlock, nil
+	if err := f.arm(opts.OnFatal); err != nil {
+		_ = d.Close()
+		return nil, openError(path, err)
+	}
+	return d, nil
 }
 
-// Close closes the datastore, after what is under way. More calls do nothing.
+// openPebble opens pebble, whose checks of what it finds in a damaged folder
+// panic in places. Nothing of a database survives such a panic: pebble frees
+// what it holds and panics on.
+func openPebble(path string, opts *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, r)
+		}
+	}()
+	return pebble.Open(path, opts)
+}
+
+// Close makes all writes durable and releases the folder. It waits for
+// operations under way and ends open queries, whose next result is then
+// ErrClosed. Closing again does nothing and returns the same error. The error
+// wraps ErrFailed if the store had stopped itself.
 func (d *Datastore) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return nil
+	d.closeOnce.Do(func() {
+		close(d.fs.closing)
+		d.gate.close()
+		d.mu.Lock()
+		open := d.queries
+		d.queries = nil
+		d.mu.Unlock()
+		for q := range open {
+			q.end(ErrClosed)
+		}
+		err := d.db.Close()
+		if cause := d.failure.get(); cause != nil {
+			err = cause
+		} else if err != nil {
+			err = fmt.Errorf("pebbleds: close: %w", err)
+		}
+		d.closeErr = errors.Join(err, d.fsCloser.Close())
+	})
+	return d.closeErr
+}
+
+// enter begins an operation; the caller must call d.gate.leave if it returns
+// nil.
+func (d *Datastore) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	d.closed = true
-	return d.db.Close()
+	if !d.gate.enter() {
+		return ErrClosed
+	}
+	if err := d.failure.get(); err != nil {
+		d.gate.leave()
+		return err
+	}
+	return nil
 }
 
-// Get implements ds.Datastore.
-func (d *Datastore) Get(_ context.Context, key ds.Key) ([]byte, error) {
-	return d.GetRaw(key.Bytes())
+// keyBytes returns the bytes of k without a copy. They must not be changed, or
+// be kept longer than the call they are passed to; pebble promises both.
+func keyBytes(k ds.Key) []byte {
+	s := k.String()
+	return unsafe.Slice(unsafe.StringData(s), len(s))
 }
 
-// Has implements ds.Datastore.
+// Get implements ds.Read. The caller owns the value.
+func (d *Datastore) Get(ctx context.Context, key ds.Key) ([]byte, error) {
+	return d.get(ctx, keyBytes(key))
+}
+
+func (d *Datastore) get(ctx context.Context, key []byte) (value []byte, err error) {
+	err = d.view(ctx, key, func(v []byte) {
+		value = make([]byte, len(v))
+		copy(value, v)
+	})
+	return value, err
+}
+
+// view calls fn with the value of key, which is valid during the call only.
+func (d *Datastore) view(ctx context.Context, key []byte, fn func(value []byte)) error {
+	if err := d.enter(ctx); err != nil {
+		return err
+	}
+	defer d.gate.leave()
+	value, closer, err := d.db.Get(key)
+	if err != nil {
+		return readError(err)
+	}
+	fn(value)
+	return readError(closer.Close())
+}
+
+// Has implements ds.Read.
 func (d *Datastore) Has(ctx context.Context, key ds.Key) (bool, error) {
-	_, err := d.GetSize(ctx, key)
+	err := d.view(ctx, keyBytes(key), func([]byte) {})
 	if errors.Is(err, ds.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// GetSize implements ds.Datastore.
-func (d *Datastore) GetSize(_ context.Context, key ds.Key) (int, error) {
+// GetSize implements ds.Read.
+func (d *Datastore) GetSize(ctx context.Context, key ds.Key) (int, error) {
 	size := -1
-	err := d.get(key.Bytes(), func(value []byte) { size = len(value) })
+	err := d.view(ctx, keyBytes(key), func(value []byte) { size = len(value) })
 	return size, err
 }
 
-// Put implements ds.Datastore.
-func (d *Datastore) Put(_ context.Context, key ds.Key, value []byte) error {
-	done, err := d.use()
-	if err != nil {
+// Put implements ds.Write. It is durable after Sync, or at once under
+// Options.SyncWrites. A nil value is stored as an empty one.
+func (d *Datastore) Put(ctx context.Context, key ds.Key, value []byte) error {
+	if err := checkSize(0, len(key.String())+len(value)); err != nil {
 		return err
 	}
-	defer done()
-	return d.db.Set(key.Bytes(), value, pebble.NoSync)
+	return d.write(ctx, func() error { return d.db.Set(keyBytes(key), value, d.writes) })
 }
 
-// Delete implements ds.Datastore.
-func (d *Datastore) Delete(_ context.Context, key ds.Key) error {
-	done, err := d.use()
-	if err != nil {
+// Delete implements ds.Write. It is durable after Sync, or at once under
+// Options.SyncWrites.
+func (d *Datastore) Delete(ctx context.Context, key ds.Key) error {
+	if err := checkSize(0, len(key.String())); err != nil {
 		return err
 	}
-	defer done()
-	return d.db.Delete(key.Bytes(), pebble.NoSync)
+	return d.write(ctx, func() error { return d.db.Delete(keyBytes(key), d.writes) })
 }
 
-// Sync makes everything that was written before durable, whatever the prefix.
-func (d *Datastore) Sync(context.Context, ds.Key) error {
-	done, err := d.use()
-	if err != nil {
+// Sync implements ds.Datastore: all writes that returned before are durable
+// when it returns, whatever their prefix.
+func (d *Datastore) Sync(ctx context.Context, _ ds.Key) error {
+	return d.write(ctx, func() error { return d.db.LogData(nil, pebble.Sync) })
+}
+
+func (d *Datastore) write(ctx context.Context, fn func() error) error {
+	if err := d.enter(ctx); err != nil {
 		return err
 	}
-	defer done()
-	return d.db.LogData(nil, pebble.Sync)
+	defer d.gate.leave()
+	if err := fn(); err != nil {
+		return fmt.Errorf("pebbleds: write: %w", err)
+	}
+	// Pebble was not told if the disk failed.
+	return d.failure.get()
 }
 
-// DiskUsage implements ds.PersistentDatastore.
-func (d *Datastore) DiskUsage(context.Context) (uint64, error) {
-	done, err := d.use()
-	if err != nil {
+// DiskUsage implements ds.PersistentDatastore. It returns the size of all
+// files, in bytes, those of the log as far as they are written.
+func (d *Datastore) DiskUsage(ctx context.Context) (uint64, error) {
+	if err := d.enter(ctx); err != nil {
 		return 0, err
 	}
-	defer done()
+	defer d.gate.leave()
 	return d.db.Metrics().DiskSpaceUsage(), nil
-}
-
-// Batch implements ds.Batching.
-func (d *Datastore) Batch(context.Context) (ds.Batch, error) {
-	return batch{d.NewWriteBatch()}, nil
-}
-
-// batch is a WriteBatch as go-datastore wants it.
-type batch struct{ *WriteBatch }
-
-// Put implements ds.Batch.
-func (b batch) Put(_ context.Context, key ds.Key, value []byte) error {
-	b.Set(key.Bytes(), value)
-	return nil
-}
-
-// Delete implements ds.Batch.
-func (b batch) Delete(_ context.Context, key ds.Key) error {
-	b.WriteBatch.Delete(key.Bytes())
-	return nil
-}
-
-// Commit implements ds.Batch.
-func (b batch) Commit(context.Context) error { return b.WriteBatch.Commit(true) }
-
-// logger passes on what pebble says.
-type logger struct {
-	*slog.Logger
-	onFatal func(error)
-}
-
-// Infof implements pebble.Logger.
-func (l logger) Infof(format string, args ...any) { l.Debug(fmt.Sprintf(format, args...)) }
-
-// Errorf implements pebble.Logger.
-func (l logger) Errorf(format string, args ...any) { l.Error(fmt.Sprintf(format, args...)) }
-
-// Fatalf implements pebble.Logger.
-func (l logger) Fatalf(format string, args ...any) {
-	l.onFatal(fmt.Errorf("the store failed: "+format, args...))
 }

@@ -2,162 +2,114 @@ package pebbleds
 
 import (
 	"bytes"
-	"errors"
-	"slices"
-	"syscall"
+	"context"
 
 	"github.com/cockroachdb/pebble/v2"
-	ds "github.com/ipfs/go-datastore"
 )
 
-// WriteBatch gathers changes that are made all at once or not at all. It is
-// not safe for concurrent use, and must not be used after Commit.
-type WriteBatch struct {
-	d *Datastore
-	b *pebble.Batch
-}
-
-// NewWriteBatch returns an empty batch. Its keys are those of the datastore,
-// as bytes.
-func (d *Datastore) NewWriteBatch() *WriteBatch {
-	done, err := d.use()
-	if err != nil {
-		return &WriteBatch{d: d}
-	}
-	defer done()
-	return &WriteBatch{d: d, b: d.db.NewBatch()}
-}
-
-// Set sets a key to a value; both are copied.
-func (w *WriteBatch) Set(key, value []byte) {
-	if w.b != nil {
-		w.b.Set(key, value, nil) // fails after Commit only
-	}
-}
-
-// Delete removes a key.
-func (w *WriteBatch) Delete(key []byte) {
-	if w.b != nil {
-		w.b.Delete(key, nil)
-	}
-}
-
-// DeleteRange removes the keys from lower to before upper.
-func (w *WriteBatch) DeleteRange(lower, upper []byte) {
-	if w.b != nil {
-		w.b.DeleteRange(lower, upper, nil)
-	}
-}
-
-// Commit makes the changes. With sync they are durable when it returns;
-// batches that are committed at the same time share an fsync.
-func (w *WriteBatch) Commit(sync bool) error {
-	done, err := w.d.use()
-	if err != nil {
-		return err
-	}
-	defer done()
-	if w.b == nil {
-		return ErrClosed
-	}
-	opts := pebble.NoSync
-	if sync {
-		opts = pebble.Sync
-	}
-	if err := w.b.Commit(opts); err != nil {
-		return err
-	}
-	err = w.b.Close()
-	w.b = nil
-	return err
-}
-
-// GetRaw returns the value of a key, or ds.ErrNotFound.
+// GetRaw returns the value of key, which the caller owns, or ds.ErrNotFound.
 func (d *Datastore) GetRaw(key []byte) (value []byte, err error) {
-	err = d.get(key, func(v []byte) { value = append(make([]byte, 0, len(v)), v...) })
-	return value, err
+	return d.get(context.Background(), key)
 }
 
-func (d *Datastore) get(key []byte, fn func(value []byte)) error {
-	done, err := d.use()
-	if err != nil {
-		return err
-	}
-	defer done()
-	value, closer, err := d.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return ds.ErrNotFound
-	}
-	if err != nil {
-		return err
-	}
-	fn(value)
-	return closer.Close()
-}
-
-// SeekLE returns copies of the largest key that begins with prefix and is not
-// larger than key, and of its value.
+// SeekLE returns the largest key that has prefix and is not larger than key,
+// with its value, or ok false if there is none. The caller owns both.
 func (d *Datastore) SeekLE(prefix, key []byte) (k, v []byte, ok bool, err error) {
-	done, err := d.use()
+	upper := successor(prefix)
+	switch {
+	case bytes.HasPrefix(key, prefix):
+		// The least key larger than key.
+		upper = append(append(make([]byte, 0, len(key)+1), key...), 0)
+	case bytes.Compare(key, prefix) < 0:
+		return nil, nil, false, nil
+	}
+	err = d.Scan(prefix, upper, true, func(foundKey, foundValue []byte) (bool, error) {
+		k, v, ok = bytes.Clone(foundKey), bytes.Clone(foundValue), true
+		return false, nil
+	})
 	if err != nil {
 		return nil, nil, false, err
 	}
-	defer done()
-	upper := append(slices.Clone(key), 0)
-	if bytes.Compare(key, prefix) > 0 && !bytes.HasPrefix(key, prefix) {
-		upper = successor(prefix)
-	}
-	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: upper})
-	if err != nil {
-		return nil, nil, false, err
-	}
-	if it.Last() {
-		k, v, ok = slices.Clone(it.Key()), slices.Clone(it.Value()), true
-	}
-	return k, v, ok, it.Close()
+	return k, v, ok, nil
 }
 
-// successor is the smallest key behind all that begin with prefix, or nil if
-// there is none.
+// successor returns the least key larger than all keys that have prefix, or
+// nil if there is none.
 func successor(prefix []byte) []byte {
-	s := slices.Clone(prefix)
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i]++; s[i] != 0 {
-			return s[:i+1]
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			upper := bytes.Clone(prefix[:i+1])
+			upper[i]++
+			return upper
 		}
 	}
 	return nil
 }
 
-// Scan calls fn with the keys from lower to before upper and their values,
-// which are valid during the call only, until it answers false or an error.
-func (d *Datastore) Scan(lower, upper []byte, reverse bool, fn func(key, value []byte) (bool, error)) error {
-	done, err := d.use()
-	if err != nil {
+// Scan calls fn with the keys from lower up to, and without, upper, in
+// ascending order or, if reverse, in descending order, until fn returns false
+// or an error, which Scan returns. An empty bound is none. The key and value
+// are valid during the call of fn only, and must not be changed. Scan sees the
+// store as it was when it began; fn may use the store. Close waits for fn, and
+// the scan then ends with ErrClosed.
+func (d *Datastore) Scan(lower, upper []byte, reverse bool, fn func(key, value []byte) (more bool, err error)) (err error) {
+	if err := d.enter(context.Background()); err != nil {
 		return err
 	}
-	defer done()
-	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
+	defer d.gate.leave()
+	it, err := d.newIter(lower, upper)
+	if it == nil {
 		return err
 	}
-	first, next := it.First, it.Next
-	if reverse {
-		first, next = it.Last, it.Prev
-	}
-	for ok := first(); ok; ok = next() {
-		more, err := fn(it.Key(), it.Value())
+	defer func() { err = firstOf(err, readError(it.Close())) }()
+	for ok := first(it, reverse); ok; ok = next(it, reverse) {
+		value, err := it.ValueAndErr()
 		if err != nil {
-			return errors.Join(err, it.Close())
+			return readError(err)
 		}
-		if !more {
-			break
+		more, err := fn(it.Key(), value)
+		if err != nil || !more {
+			return err
+		}
+		if d.gate.isShut() {
+			return ErrClosed
+		}
+		if err := d.failure.get(); err != nil {
+			return err
 		}
 	}
-	return it.Close()
+	return readError(it.Error())
 }
 
-// isLocked reports whether another process holds the folder's lock.
-func isLocked(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EWOULDBLOCK)
+// newIter returns an iterator, or nil if no key is within the bounds.
+func (d *Datastore) newIter(lower, upper []byte) (*pebble.Iterator, error) {
+	var opts pebble.IterOptions
+	if len(lower) > 0 {
+		opts.LowerBound = lower
+	}
+	if len(upper) > 0 {
+		opts.UpperBound = upper
+		if bytes.Compare(lower, upper) >= 0 {
+			return nil, nil
+		}
+	}
+	it, err := d.db.NewIter(&opts)
+	if err != nil {
+		return nil, readError(err)
+	}
+	return it, nil
+}
+
+func first(it *pebble.Iterator, reverse bool) bool {
+	if reverse {
+		return it.Last()
+	}
+	return it.First()
+}
+
+func next(it *pebble.Iterator, reverse bool) bool {
+	if reverse {
+		return it.Prev()
+	}
+	return it.Next()
 }

@@ -1,0 +1,229 @@
+package p2p
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/libp2p/go-libp2p"
+	pubsub "github.com/libp2p/go-libp2p-pubsub"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/multiformats/go-multiaddr"
+)
+
+// Host is one peer.
+type Host struct {
+	cfg     Config
+	handler Handler
+	host    host.Host
+	pubsub  *pubsub.PubSub
+	topics  [topics]*pubsub.Topic
+	gossip  *gossipParams
+	index   map[peer.ID]int
+	links   []*link // by member; nil for this peer itself
+	metrics *metrics
+	score   *scores
+
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+	closed  sync.Once
+}
+
+// New returns a host that listens, and dials once it is started.
+func New(cfg Config, handler Handler) (*Host, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	h := &Host{cfg: cfg, handler: handler, index: map[peer.ID]int{}, score: newScores()}
+	var err error
+	if h.metrics, err = newMetrics(cfg.Registerer, cfg.Members); err != nil {
+		return nil, err
+	}
+	allowed := map[peer.ID]bool{}
+	for i, m := range cfg.Members {
+		h.index[m.ID] = i
+		allowed[m.ID] = true
+	}
+	for _, id := range cfg.Observers {
+		allowed[id] = true
+	}
+	g := &gater{allowed: allowed, logger: cfg.Logger, logged: map[peer.ID]bool{},
+		refused: func() { h.metrics.drops.WithLabelValues("stranger").Inc() }}
+	if h.host, err = newLibp2p(&cfg, g); err != nil {
+		return nil, fmt.Errorf("p2p: listen: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	if err := h.joinGossip(ctx); err != nil {
+		stop()
+		return nil, errors.Join(fmt.Errorf("p2p: gossip: %w", err), h.host.Close())
+	}
+	for i, m := range cfg.Members {
+		if i == cfg.Self {
+			h.links = append(h.links, nil)
+			continue
+		}
+		h.links = append(h.links, newLink(h, i, m))
+	}
+	h.host.SetStreamHandler(h.protocol("direct"), h.serveDirect)
+	h.host.SetStreamHandler(h.protocol("echo"), h.serveEcho)
+	h.host.Network().Notify(&network.NotifyBundle{ConnectedF: h.connected, DisconnectedF: h.disconnected})
+	return h, nil
+}
+
+func newLibp2p(cfg *Config, g *gater) (host.Host, error) {
+	limits, err := newLimits(len(cfg.Members) + len(cfg.Observers))
+	if err != nil {
+		return nil, err
+	}
+	opts := []libp2p.Option{
+		libp2p.Identity(cfg.Key),
+		libp2p.ListenAddrs(cfg.Listen...),
+		libp2p.ConnectionGater(g),
+		libp2p.ResourceManager(limits),
+		libp2p.Transport(tcp.NewTCPTransport),
+		// TLS comes first: its ciphers are the cheaper ones on most machines.
+		libp2p.Security(libp2ptls.ID, libp2ptls.New),
+		libp2p.Security(noise.ID, noise.New),
+		libp2p.DisableRelay(),
+		libp2p.Ping(false),
+		libp2p.DisableMetrics(),
+		libp2p.DisableIdentifyAddressDiscovery(),
+		libp2p.UserAgent("strataos"),
+	}
+	for _, a := range cfg.Listen {
+		if _, err := a.ValueForProtocol(multiaddr.P_QUIC_V1); err == nil {
+			opts = append(opts, libp2p.Transport(quic.NewTransport))
+			break
+		}
+	}
+	h, err := libp2p.New(opts...)
+	if err != nil {
+		return nil, errors.Join(err, limits.Close())
+	}
+	return h, nil
+}
+
+// newLimits bounds what peers can take up. The library's defaults are made for
+// open networks: they allow eight connections from one address.
+func newLimits(peers int) (network.ResourceManager, error) {
+	n := rcmgr.LimitVal(peers)
+	limits := rcmgr.PartialLimitConfig{
+		System: rcmgr.ResourceLimits{
+			Conns: 8*n + 64, ConnsInbound: 8*n + 64, ConnsOutbound: 8*n + 64, FD: 8*n + 64,
+			Streams: 64*n + 64, StreamsInbound: 64*n + 64, StreamsOutbound: 64*n + 64,
+		},
+		Transient: rcmgr.ResourceLimits{
+			Conns: 4*n + 64, ConnsInbound: 4*n + 64, ConnsOutbound: 4*n + 64, FD: 4*n + 64,
+			Streams: 16*n + 64, StreamsInbound: 16*n + 64, StreamsOutbound: 16*n + 64,
+		},
+		PeerDefault: rcmgr.ResourceLimits{
+			Conns: 8, ConnsInbound: 8, ConnsOutbound: 8,
+			Streams: 64, StreamsInbound: 64, StreamsOutbound: 64,
+		},
+	}.Build(rcmgr.DefaultLimits.AutoScale())
+	count := 8*peers + 64
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits),
+		rcmgr.WithMetricsDisabled(),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: count}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 64, ConnCount: count}}))
+}
+
+// Start begins to dial the members and to keep them connected.
+func (h *Host) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	stop := h.stop
+	h.stop = func() { cancel(); stop() }
+	for _, l := range h.links {
+		if l != nil {
+			h.workers.Go(func() { l.keep(ctx) })
+			h.workers.Go(func() { l.send(ctx) })
+		}
+	}
+}
+
+// Close ends all connections and waits for what is under way.
+func (h *Host) Close() (err error) {
+	h.closed.Do(func() {
+		h.stop()
+		for _, t := range h.gossip.leave {
+			t()
+		}
+		err = h.host.Close()
+		h.workers.Wait()
+	})
+	return err
+}
+
+// Addrs are the addresses that the host listens on.
+func (h *Host) Addrs() []multiaddr.Multiaddr { return h.host.Addrs() }
+
+// Send queues a message for one member. It answers false if it was dropped,
+// because the member is not connected or its queue is full.
+func (h *Host) Send(member int, data []byte) bool {
+	if member < 0 || member >= len(h.links) || h.links[member] == nil || len(data) > h.cfg.MaxMessage {
+		return false
+	}
+	return h.links[member].push(data)
+}
+
+// Reachable says of each member whether it answers now; this peer does.
+func (h *Host) Reachable() []bool {
+	out := make([]bool, len(h.links))
+	for i, l := range h.links {
+		out[i] = l == nil || l.reachable()
+	}
+	return out
+}
+
+// Blame costs a member score, for something that only the handler could see to
+// be invalid.
+func (h *Host) Blame(member int) {
+	if member >= 0 && member < len(h.cfg.Members) {
+		h.score.blame(h.cfg.Members[member].ID)
+		h.metrics.rejects.WithLabelValues(h.cfg.Members[member].Name).Inc()
+	}
+}
+
+// member is the place of a peer, or -1.
+func (h *Host) member(p peer.ID) int {
+	if i, ok := h.index[p]; ok {
+		return i
+	}
+	return -1
+}
+
+// name is a string for protocols and topics that no other network has.
+func (h *Host) name(what string) string {
+	return "/strata/" + hex.EncodeToString(h.cfg.NetworkID[:8]) + "/" + what + "/1"
+}
+
+func (h *Host) connected(_ network.Network, c network.Conn) {
+	i := h.member(c.RemotePeer())
+	if i < 0 || h.links[i] == nil {
+		return
+	}
+	if h.links[i].setConnected(true) {
+		h.handler.PeerUp(i)
+	}
+}
+
+func (h *Host) disconnected(n network.Network, c network.Conn) {
+	i := h.member(c.RemotePeer())
+	if i < 0 || h.links[i] == nil || n.Connectedness(c.RemotePeer()) == network.Connected {
+		return
+	}
+	if h.links[i].setConnected(false) {
+		h.handler.PeerDown(i)
+	}
+}
