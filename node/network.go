@@ -62,7 +62,7 @@ func topicOf(msg wire.Message) p2p.Topic {
 	switch msg.(type) {
 	case *wire.Batch:
 		return p2p.TopicBatch
-	case *wire.Votes:
+	case *wire.Votes, *wire.Certificate:
 		return p2p.TopicVote
 	}
 	return p2p.TopicNotice
@@ -90,7 +90,7 @@ func (n *network) fitsGossip(msg wire.Message) bool {
 			n.committee.Checkpoint(msg.Author, msg.Size(), msg.Root), msg.AuthorVote().Signature())
 	case *wire.Votes:
 		return n.committee.Has(msg.Voter)
-	case *wire.Evidence:
+	case *wire.Evidence, *wire.Certificate:
 		return true
 	}
 	return false

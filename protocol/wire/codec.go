@@ -79,7 +79,7 @@ func Decode(data []byte, maxBytes int) (Message, error) {
 		return nil, errors.New("message is empty")
 	}
 	var m Message
-	for _, candidate := range [...]Message{new(Batch), new(Votes), new(Heads), new(RangeRequest), new(Range), new(Evidence)} {
+	for _, candidate := range [...]Message{new(Batch), new(Votes), new(Heads), new(RangeRequest), new(Range), new(Evidence), new(Certificate)} {
 		if candidate.tag() == data[0] {
 			m = candidate
 		}
@@ -133,6 +133,8 @@ func checkBounds(m Message) error {
 	switch m := m.(type) {
 	case *Batch:
 		return checkBatch(m)
+	case *Certificate:
+		return checkClaim("claim", m.Claim)
 	case *Votes:
 		return atMost("votes", len(m.Votes), MaxVotes)
 	case *Heads:
@@ -158,6 +160,9 @@ func checkBatch(b *Batch) error {
 		return err
 	}
 	if err := atMost("items", len(b.Items), MaxItems-1); err != nil {
+		return err
+	}
+	if err := checkClaim("cert", b.Cert); err != nil {
 		return err
 	}
 	// Sizes stay far from where sums or the tree's numbering would overflow.

@@ -32,6 +32,10 @@ type Batch struct {
 	// tree head.
 	CosignTime  uint64
 	Cosignature [cosign.SignatureSize]byte
+	// Cert is the newest certificate of the author's log, of a smaller size
+	// than the batch's; without cosignatures there is none to tell. It is no
+	// part of what the author signs: a certificate proves itself.
+	Cert quorum.Claim
 }
 
 // Item is one entry of a batch with the payload that it stands for.
@@ -53,6 +57,12 @@ func (b *Batch) Header() protocol.Header {
 // AuthorVote is the author's cosignature of the new tree head.
 func (b *Batch) AuthorVote() quorum.Cosignature {
 	return quorum.Cosignature{Member: b.Author, Time: b.CosignTime, Sig: b.Cosignature}
+}
+
+// Certificate carries the newest certificate of its author's log.
+type Certificate struct {
+	_     struct{} `cbor:",toarray"`
+	Claim quorum.Claim
 }
 
 // Votes carries cosignatures of one voter for tree heads of several logs.
@@ -145,3 +155,4 @@ func (*Heads) tag() byte        { return 3 }
 func (*RangeRequest) tag() byte { return 4 }
 func (*Range) tag() byte        { return 5 }
 func (*Evidence) tag() byte     { return 6 }
+func (*Certificate) tag() byte  { return 7 }

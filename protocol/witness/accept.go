@@ -16,6 +16,11 @@ func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
 		return nil
 	}
 	l := m.logs[b.Author]
+	if b.Cert.Log == b.Author {
+		if err := m.onClaim(from, b.Cert); err != nil {
+			return err
+		}
+	}
 	if mk, ok, err := m.known(l, b); err != nil || ok {
 		if ok && l.id != m.self {
 			m.revote(l, mk)
@@ -132,6 +137,11 @@ func (m *Machine) ready(l *logState, b *wire.Batch) (bool, error) {
 			return false, invalidf("parent %d is unknown, the author's own or out of order", i)
 		}
 		parent := m.logs[p.Member]
+		if parent.cert.Size() < p.Size && parent.claim.Size >= p.Size {
+			if err := m.checkClaim(parent); err != nil {
+				return false, err
+			}
+		}
 		if parent.cert.Size() < p.Size {
 			l.missing = &b.Parents[i]
 			m.hint(parent, b.Author, p.Size, p.Size)
@@ -169,7 +179,7 @@ func (m *Machine) accept(l *logState, b *wire.Batch) error {
 	seq := m.persist(record)
 	m.waiting = append(m.waiting, awaited{seq: seq, log: l.id, size: b.Size()})
 	m.openTally(l, b)
-	m.author.pacer.rate.add(m.now, int64(len(b.Items)))
+	m.author.pacer.note(m.now, len(b.Items))
 	for _, e := range l.takeEarly(b.Size(), m.committee.N()) {
 		if err := m.onVote(e.voter, e.voter, l, e.vote); err != nil {
 			return err

@@ -26,8 +26,14 @@ type author struct {
 	// batches are the sealed batches that are not certified or have
 	// submissions to answer, in order.
 	batches []*ownBatch
-	// named is the certified size last named as a parent, by member.
-	named []uint64
+	// named is the certified size last named as a parent, by member, and
+	// namedAt when a batch last named any.
+	named   []uint64
+	namedAt protocol.Micros
+	// told is the certified size of the own log that was told to all, and
+	// tellAt when the newest is told if no batch tells it before.
+	told   uint64
+	tellAt protocol.Micros
 }
 
 // ownBatch is a sealed batch of this member's own log.
@@ -83,7 +89,6 @@ func (m *Machine) submit(in Submit) {
 	default:
 		a.pending = append(a.pending, in)
 		a.pendingBytes += len(in.Body)
-		a.pacer.rate.add(m.now, 1)
 	}
 }
 
@@ -164,6 +169,7 @@ func (m *Machine) sealOne(subs []Submit) error {
 	b.Root = l.tail.Root()
 	sig := m.signer.Cosign(m.committee.Checkpoint(m.self, b.Size(), b.Root), m.now.Seconds())
 	b.CosignTime, b.Cosignature = sig.Time, sig.Bytes
+	b.Cert = m.tell(l)
 	l.chain = append(l.chain, markOf(b))
 
 	encoded, err := wire.Encode(b)
@@ -189,14 +195,36 @@ func (m *Machine) sealOne(subs []Submit) error {
 	}
 	m.author.batches = append(m.author.batches, own)
 	m.author.pacer.lastSeal = m.now
+	m.author.pacer.note(m.now, len(subs))
 	return nil
 }
+
+// tellDelay is how long a certificate waits for a batch to travel with.
+const tellDelay = 20 * protocol.Millisecond
+
+// tell returns the newest certificate of the own log, for all to know, if it
+// has not been told yet.
+func (m *Machine) tell(l *logState) quorum.Claim {
+	m.author.tellAt = 0
+	if l.cert.Size() <= m.author.told {
+		return quorum.Claim{Log: m.self}
+	}
+	m.author.told = l.cert.Size()
+	return l.cert.Claim()
+}
+
+// parentsEvery is how often a batch names parents, at most. Every voter must
+// hold their certificates, and verifying those is what it costs.
+const parentsEvery = 50 * protocol.Millisecond
 
 // newParents names the certified heads that are new since the last batch, and
 // returns the latest of their times.
 func (m *Machine) newParents() ([]protocol.Parent, protocol.Micros, error) {
 	var parents []protocol.Parent
 	var latest protocol.Micros
+	if since := m.now - m.author.namedAt; since >= 0 && since < parentsEvery {
+		return nil, 0, nil
+	}
 	for i, l := range m.logs {
 		if l.id == m.self || l.cert.Size() <= m.author.named[i] {
 			continue
@@ -210,14 +238,16 @@ func (m *Machine) newParents() ([]protocol.Parent, protocol.Micros, error) {
 		}
 		parents = append(parents, protocol.Parent{Member: l.id, Size: mk.signed.Size, Root: mk.signed.Root})
 		latest = max(latest, mk.time)
-		m.author.named[i] = mk.signed.Size
+		m.author.named[i], m.author.namedAt = mk.signed.Size, m.now
 	}
 	return parents, latest, nil
 }
 
 // publish gossips a batch of this member's own that has become durable.
 func (m *Machine) publish(l *logState, b *wire.Batch) error {
-	m.emit(Publish{Msg: b})
+	if m.committee.N() > 1 {
+		m.emit(Publish{Msg: b})
+	}
 	for _, own := range m.author.batches {
 		if own.msg == b {
 			own.published = true

@@ -22,6 +22,9 @@ func (m *Machine) vote(l *logState, size uint64) error {
 	}
 	v := m.cosign(l, l.chain[i].signed)
 	m.votes = append(m.votes, v)
+	if l.appealAt == 0 {
+		l.appealAt = m.after(appealDelay)
+	}
 	if t := l.tallies[size]; t != nil {
 		t.AddVerified(quorum.Cosignature{Member: m.self, Time: v.Time, Sig: v.Sig})
 	}
@@ -36,12 +39,51 @@ func (m *Machine) cosign(l *logState, s wire.Signed) wire.Vote {
 	return wire.Vote{Log: l.id, Size: s.Size, Root: s.Root, Time: sig.Time, Sig: sig.Bytes}
 }
 
-// flushVotes gossips the votes of this Step in one message.
+// flushVotes sends the votes of this Step to the authors they are for. Only
+// an author waits for them; the others hear the certificate from it (rule W5).
 func (m *Machine) flushVotes() {
 	for len(m.votes) > 0 {
-		n := min(len(m.votes), wire.MaxVotes)
-		m.emit(Publish{Msg: &wire.Votes{Voter: m.self, Votes: append([]wire.Vote(nil), m.votes[:n]...)}})
-		m.votes = m.votes[:copy(m.votes, m.votes[n:])]
+		author := m.votes[0].Log
+		msg := &wire.Votes{Voter: m.self}
+		rest := m.votes[:0]
+		for _, v := range m.votes {
+			if v.Log == author && len(msg.Votes) < wire.MaxVotes {
+				msg.Votes = append(msg.Votes, v)
+			} else {
+				rest = append(rest, v)
+			}
+		}
+		m.votes = rest
+		m.emit(Send{To: author, Msg: msg})
+	}
+}
+
+// Times after which a voter tells its votes to all, because the author has not
+// told a certificate.
+const (
+	appealDelay = 250 * protocol.Millisecond
+	appealAgain = protocol.Second
+	maxAppeal   = 8
+)
+
+// appeal tells the votes for a log's newest batches to all members, so that
+// they get their certificate where the author does not tell it.
+func (m *Machine) appeal(l *logState) {
+	l.appealAt = 0
+	i, _ := l.find(l.cert.Size())
+	marks := l.chain[i+1:]
+	if len(marks) == 0 || l.evidence != nil || l.id == m.self {
+		return
+	}
+	msg := &wire.Votes{Voter: m.self}
+	for _, mk := range marks[max(0, len(marks)-maxAppeal):] {
+		if mk.signed.Size <= l.durable {
+			msg.Votes = append(msg.Votes, m.cosign(l, mk.signed))
+		}
+	}
+	l.appealAt = m.after(appealAgain)
+	if len(msg.Votes) > 0 {
+		m.emit(Publish{Msg: msg})
 	}
 }
 
@@ -129,9 +171,15 @@ func (m *Machine) certify(l *logState, cert *quorum.Certificate) error {
 	m.emit(Certified{Cert: cert})
 	if l.id == m.self {
 		m.settle(cert)
+		if m.author.tellAt == 0 && m.committee.N() > 1 {
+			m.author.tellAt = m.now + tellDelay
+		}
 	}
 	if err := l.certify(cert); err != nil {
 		return err
+	}
+	if l.appealAt = 0; l.uncertified() > 0 {
+		l.appealAt = m.after(appealDelay)
 	}
 	// Tallies of smaller sizes serve who asked for more than a quorum only.
 	wanted := cert.Size()

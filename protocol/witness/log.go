@@ -22,7 +22,8 @@ const (
 	// maxEarly bounds the votes of one member that are kept for batches that
 	// have not come yet.
 	maxEarly = 16
-	// maxChain is how many batch ends are remembered behind the certified one.
+	// maxChain is how many batch ends are remembered before the certified one,
+	// at least; up to twice as many are.
 	maxChain = 512
 	// rebaseLeaves is how many leaves of a tree gather in memory before the
 	// certified ones are forgotten.
@@ -69,6 +70,13 @@ type logState struct {
 	fetch   fetch
 	// evidence against the author: the log is frozen.
 	evidence *wire.Evidence
+	// claim is the newest certificate that the author told, not verified yet,
+	// and claimAt when it will be.
+	claim   quorum.Claim
+	claimAt protocol.Micros
+	// appealAt is when this member tells its votes to all, if no certificate
+	// has come by then.
+	appealAt protocol.Micros
 	// revoted is when this member last sent its votes again, by receiver.
 	revoted map[protocol.MemberID]protocol.Micros
 }
@@ -108,7 +116,7 @@ func (l *logState) certify(cert *quorum.Certificate) error {
 	if !ok {
 		return fmt.Errorf("log %d: certificate at %d, where no batch ends", l.id, cert.Size())
 	}
-	if drop := i - maxChain; drop > 0 {
+	if drop := i - maxChain; drop > maxChain {
 		l.chain = append([]mark(nil), l.chain[drop:]...)
 	}
 	if l.tail.Leaves() > rebaseLeaves {

@@ -145,6 +145,8 @@ func (m *Machine) receive(from protocol.MemberID, msg wire.Message) error {
 		return m.onBatch(from, msg)
 	case *wire.Votes:
 		return m.onVotes(from, msg)
+	case *wire.Certificate:
+		return m.onClaim(from, msg.Claim)
 	case *wire.Heads:
 		return m.onHeads(from, msg)
 	case *wire.RangeRequest:

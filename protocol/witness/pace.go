@@ -5,16 +5,20 @@ import "github.com/strataos/strataos/protocol"
 // Pace sets how events gather into batches. A batch has a fixed cost on every
 // member (signatures, an fsync, messages), so batches a second are what limits
 // throughput; waiting for company is what costs latency. Batches are therefore
-// spaced: an idle author seals at once, and the next batch comes no sooner
-// than the spacing after it.
+// spaced: an idle author seals at once, and the next batch comes no sooner than
+// the spacing after it. The spacing grows with what the whole network does, as
+// this member sees it, since the cost of a batch is everybody's.
 type Pace struct {
 	// Window is how many batches may wait for their certificates.
 	Window int
-	// LingerPerRate is the spacing for each entry a second that the network
-	// takes, as this member sees it, in nanoseconds.
-	LingerPerRate int64
-	// MaxLinger bounds that spacing.
-	MaxLinger protocol.Micros
+	// FreeBatches is how many batches a second of the network cost no spacing,
+	// and PerBatch the spacing for each one more.
+	FreeBatches int64
+	PerBatch    protocol.Micros
+	// PerThousand is the spacing for each thousand entries a second.
+	PerThousand protocol.Micros
+	// MaxSpacing bounds both.
+	MaxSpacing protocol.Micros
 	// MaxPending bounds the submissions that wait for a batch, and
 	// MaxPendingBytes their bytes.
 	MaxPending      int
@@ -25,8 +29,10 @@ type Pace struct {
 func DefaultPace() Pace {
 	return Pace{
 		Window:          8,
-		LingerPerRate:   800,
-		MaxLinger:       8 * protocol.Millisecond,
+		FreeBatches:     400,
+		PerBatch:        100,
+		PerThousand:     1400,
+		MaxSpacing:      14 * protocol.Millisecond,
 		MaxPending:      4_096,
 		MaxPendingBytes: 16 << 20,
 	}
@@ -35,10 +41,16 @@ func DefaultPace() Pace {
 // pacer measures what the spacing depends on.
 type pacer struct {
 	Pace
-	rate     rateMeter
-	lastSeal protocol.Micros
+	entries, batches rateMeter
+	lastSeal         protocol.Micros
 	// roundTrip is the smoothed time from seal to certificate.
 	roundTrip protocol.Micros
+}
+
+// note counts a batch of the network.
+func (p *pacer) note(now protocol.Micros, entries int) {
+	p.batches.add(now, 1)
+	p.entries.add(now, int64(entries))
 }
 
 // spacing is how long after a batch the next may follow, with inflight batches
@@ -46,11 +58,13 @@ type pacer struct {
 // trip, so that a slow network or a busy machine makes batches larger and not
 // queues longer.
 func (p *pacer) spacing(now protocol.Micros, inflight int) protocol.Micros {
-	d := min(protocol.Micros(p.rate.perSecond(now)*p.LingerPerRate/1000), p.MaxLinger)
+	byBatches := protocol.Micros(p.batches.perSecond(now)-p.FreeBatches) * p.PerBatch
+	byEntries := protocol.Micros(p.entries.perSecond(now)) * p.PerThousand / 1000
+	d := min(max(byBatches, byEntries), p.MaxSpacing)
 	if inflight > 0 {
 		d = max(d, p.roundTrip/protocol.Micros(p.Window))
 	}
-	return d
+	return max(d, 0)
 }
 
 // sample takes the time that one batch took from seal to certificate.

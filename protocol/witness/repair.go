@@ -65,7 +65,20 @@ func (m *Machine) tick() error {
 				return err
 			}
 		}
+		if l.claimAt != 0 && l.claimAt <= m.now {
+			if err := m.checkClaim(l); err != nil {
+				return err
+			}
+		}
+		if l.appealAt != 0 && l.appealAt <= m.now {
+			m.appeal(l)
+		}
 		m.fetchDue(l)
+	}
+	if a := &m.author; a.tellAt != 0 && a.tellAt <= m.now {
+		if claim := m.tell(m.logs[m.self]); len(claim.Cosigs) > 0 {
+			m.emit(Publish{Msg: &wire.Certificate{Claim: claim}})
+		}
 	}
 	if m.repair.headsAt <= m.now || m.repair.headsAt > m.now+2*headsEvery {
 		m.compareHeads()
@@ -181,14 +194,19 @@ func (m *Machine) schedule() {
 	if at, ok := m.sealAt(); ok {
 		sooner(at)
 	}
+	if m.author.tellAt != 0 {
+		sooner(m.author.tellAt)
+	}
 	for _, b := range m.author.batches {
 		if !b.certified && b.published {
 			sooner(b.resendAt)
 		}
 	}
 	for _, l := range m.logs {
-		if l.holdUntil != 0 {
-			sooner(l.holdUntil)
+		for _, at := range [...]protocol.Micros{l.holdUntil, l.claimAt, l.appealAt} {
+			if at != 0 {
+				sooner(at)
+			}
 		}
 		if l.fetch.dueAt != 0 {
 			sooner(l.fetch.dueAt)

@@ -55,7 +55,7 @@ func Open(path string, opts Options) (*Datastore, error) {
 		disk, fsCloser = vfs.WithDiskHealthChecks(vfs.Default, slowDisk, nil, events.DiskSlow)
 	}
 	fs := newCrashStopFS(disk, f)
-	db, err := openPebble(path, opts.pebble(fs, f))
+	db, err := openPebble(path, opts.pebble(fs, f, events))
 	if err != nil {
 		// If a write failed, pebble's error only follows from it.
 		if cause := f.get(); cause != nil {
@@ -78,16 +78,26 @@ func Open(path string, opts Options) (*Datastore, error) {
 	return d, nil
 }
 
-// openPebble opens pebble, whose checks of what it finds in a damaged folder
-// panic in places. Nothing of a database survives such a panic: pebble frees
-// what it holds and panics on.
-func openPebble(path string, opts *pebble.Options) (db *pebble.DB, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			db, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, r)
+// openPebble opens pebble with a log in the newest format. Pebble makes the
+// first log of a new folder in the oldest one, where damage in the middle
+// looks like the end, so that all that follows would be lost without an error.
+func openPebble(path string, opts *pebble.Options) (*pebble.DB, error) {
+	raised := false
+	onRaise := opts.EventListener.FormatUpgrade
+	opts.EventListener.FormatUpgrade = func(v pebble.FormatMajorVersion) {
+		raised = true
+		if onRaise != nil {
+			onRaise(v)
 		}
-	}()
-	return pebble.Open(path, opts)
+	}
+	db, err := pebble.Open(path, opts)
+	if err != nil || !raised {
+		return db, err
+	}
+	if err := db.Flush(); err != nil { // which begins a new log
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
 }
 
 // Close makes all writes durable and releases the folder. It waits for

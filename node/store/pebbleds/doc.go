@@ -34,4 +34,11 @@
 // way on is to close the store, remove the cause, and open it again, usually
 // by ending the process. The same happens when stored data turns out damaged;
 // the error then also wraps [ErrCorrupt].
+//
+// Blocks of files and records of the log carry checksums, so that damage is
+// told of and not read as data. One kind cannot be told: if the end of the log
+// or of the manifest is lost or damaged, or the whole last log, the folder
+// looks as after a crash that came earlier, and opens without what is lost.
+// Who must not forget what it once made durable does not restore an old copy
+// of the folder, and does not remove files from it.
 package pebbleds

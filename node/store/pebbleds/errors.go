@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -46,7 +47,7 @@ func openError(path string, err error) error {
 	switch {
 	case errors.As(err, &lock):
 		err = fmt.Errorf("%w (%w)", ErrLocked, lock.err)
-	case pebble.IsCorruptionError(err):
+	case isDamage(err):
 		err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 	case errors.Is(err, syscall.ENOSPC):
 		err = fmt.Errorf("the disk is full: free space: %w", err)
@@ -54,6 +55,13 @@ func openError(path string, err error) error {
 		err = fmt.Errorf("no permission: change the owner or mode of the folder: %w", err)
 	}
 	return fmt.Errorf("pebbleds: open %s: %w", path, err)
+}
+
+// isDamage reports whether an error of opening means that files are changed,
+// missing, or shorter than noted, for which pebble has errors of several kinds.
+func isDamage(err error) bool {
+	return pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrDBNotPristine) ||
+		errors.Is(err, iofs.ErrNotExist) || strings.Contains(err.Error(), "size mismatch")
 }
 
 // readError translates an error of a read of pebble.

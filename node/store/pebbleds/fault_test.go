@@ -15,13 +15,13 @@ import (
 	"github.com/ipfs/go-datastore/query"
 )
 
-// faultyDisk fails the write operation at one index with ENOSPC, and, unless
-// once is set, all after it. It counts what it lets pass after the failure.
+// faultyDisk fails the write operation with one index with ENOSPC, and, unless
+// once is set, all after it.
 type faultyDisk struct {
-	at     int64
-	once   bool
-	n      atomic.Int64
-	missed atomic.Bool // whether the operation came up
+	at   int64
+	once bool
+	n    atomic.Int64
+	hit  atomic.Bool // whether it has failed
 }
 
 func (f *faultyDisk) MaybeError(op errorfs.Op) error {
@@ -33,7 +33,7 @@ func (f *faultyDisk) MaybeError(op errorfs.Op) error {
 	}
 	n := f.n.Add(1) - 1
 	if n == f.at || n > f.at && !f.once {
-		f.missed.Store(true)
+		f.hit.Store(true)
 		return syscall.ENOSPC
 	}
 	return nil
@@ -41,38 +41,42 @@ func (f *faultyDisk) MaybeError(op errorfs.Op) error {
 
 func (f *faultyDisk) String() string { return fmt.Sprintf("faulty disk at %d", f.at) }
 
-// TestFaults fails every write operation of a workload in turn. Whatever
+// TestFaults fails every write operation of a workload in turn, by turns once
+// and for good. Whatever
 // fails, nothing panics or hangs, every caller learns of it, and what had been
 // committed is there when the folder is opened again: from the disk as it is,
 // and as a crash would leave it.
 func TestFaults(t *testing.T) {
-	for _, once := range []bool{false, true} {
-		for at := int64(0); ; at++ {
-			fault := &faultyDisk{at: at, once: once}
-			fs := vfs.NewCrashableMem()
-			committed := runUntilFault(t, errorfs.Wrap(fs, fault), fault)
-			after := fs.CrashClone(vfs.CrashCloneCfg{})
-			for name, disk := range map[string]vfs.FS{"closed": fs, "crashed": after} {
-				d, err := Open("db", Options{FS: disk})
-				if err != nil {
-					t.Fatalf("fault %d, %s: %v", at, name, err)
-				}
-				for key := range committed {
-					if _, err := d.GetRaw([]byte(key)); err != nil {
-						t.Fatalf("fault %d, %s: %s was committed: %v", at, name, key, err)
-					}
-				}
-				if err := d.Close(); err != nil {
-					t.Fatalf("fault %d, %s: %v", at, name, err)
-				}
-			}
-			if !fault.missed.Load() {
-				if at < 100 {
-					t.Fatalf("the workload performs %d writes only", at)
-				}
-				break
-			}
+	for at := int64(0); ; at++ {
+		fault := &faultyDisk{at: at, once: at%2 == 1}
+		fs := vfs.NewCrashableMem()
+		committed := runUntilFault(t, errorfs.Wrap(fs, fault), fault)
+		after := fs.CrashClone(vfs.CrashCloneCfg{})
+		for name, disk := range map[string]vfs.FS{"closed": fs, "crashed": after} {
+			checkCommitted(t, disk, committed, fmt.Sprintf("fault %d, %s", at, name))
 		}
+		if !fault.hit.Load() {
+			if at < 100 {
+				t.Fatalf("the workload performs %d writes only", at)
+			}
+			return
+		}
+	}
+}
+
+func checkCommitted(t *testing.T, disk vfs.FS, committed map[string]bool, when string) {
+	t.Helper()
+	d, err := Open("db", Options{FS: disk})
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	for key := range committed {
+		if _, err := d.GetRaw([]byte(key)); err != nil {
+			t.Errorf("%s: %s was committed: %v", when, key, err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Fatalf("%s: %v", when, err)
 	}
 }
 
@@ -93,7 +97,7 @@ func runUntilFault(t *testing.T, disk vfs.FS, fault *faultyDisk) map[string]bool
 	var wg sync.WaitGroup
 	for w := range 3 {
 		wg.Go(func() {
-			for i := range 12 {
+			for i := range 8 {
 				key := fmt.Sprintf("/w/%d/%d", w, i)
 				b := d.NewWriteBatch()
 				b.Set([]byte(key), make([]byte, 30_000))
@@ -168,9 +172,9 @@ func everyOperation(d *Datastore) map[string]error {
 // TestOpenQueryOfAStoppedStore demands that a query under way tells of the
 // failure instead of ending as if it were complete.
 func TestOpenQueryOfAStoppedStore(t *testing.T) {
-	fault := &faultyDisk{at: 1 << 40}
-	d := open(t, "db", Options{FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if fault.missed.Load() {
+	var broken atomic.Bool
+	d := open(t, "db", Options{FS: errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(errorfs.Op) error {
+		if broken.Load() {
 			return syscall.EIO
 		}
 		return nil
@@ -189,7 +193,7 @@ func TestOpenQueryOfAStoppedStore(t *testing.T) {
 	if r, ok := results.NextSync(); !ok || r.Error != nil {
 		t.Fatalf("%v, %v", r, ok)
 	}
-	fault.missed.Store(true)
+	broken.Store(true)
 	if err := d.Sync(ctx, ds.Key{}); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Fatal(err)
 	}

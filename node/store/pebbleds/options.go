@@ -80,11 +80,11 @@ func (o *Options) setDefaults() error {
 
 // pebble returns settings for many small batches with an fsync each, mostly
 // appended under rising keys and seldom deleted.
-func (o *Options) pebble(fs vfs.FS, f *failure) *pebble.Options {
+func (o *Options) pebble(fs vfs.FS, f *failure, events *pebble.EventListener) *pebble.Options {
 	p := &pebble.Options{
 		FS:                          fs,
 		Logger:                      logger{o.Logger, f},
-		EventListener:               listener(o.Logger, f),
+		EventListener:               events,
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   o.CacheSize,
 		MemTableSize:                o.MemTableSize,
