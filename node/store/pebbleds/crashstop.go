@@ -12,11 +12,10 @@ import (
 
 // crashStopFS is a file system whose disk ends with its first failed write, as
 // if the power had gone at that moment. Pebble panics with locks held, waits
-// forever, or retries without pause on some of these failures; it never sees
-// them. What it writes afterwards goes to memory, so that callers come back
-// and the store can be closed. Since that happens to be safe only if nobody is
-// told that such a write is durable, callers of pebble check failure after
-// every commit.
+// forever, or retries without pause on some of these failures, so it never sees
+// them: what it writes afterwards goes to memory, for callers to come back and
+// the store to be closed. Pebble then takes for durable what is not. The
+// methods of Datastore therefore check failure after every write.
 //
 // Failures to make folders, to link and to remove are left to pebble, which
 // returns or logs them.

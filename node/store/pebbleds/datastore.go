@@ -229,7 +229,7 @@ func (d *Datastore) write(ctx context.Context, fn func() error) error {
 }
 
 // DiskUsage implements ds.PersistentDatastore. It returns the size of all
-// files, in bytes, those of the log as far as they are written.
+// files, in bytes, as pebble accounts for it.
 func (d *Datastore) DiskUsage(ctx context.Context) (uint64, error) {
 	if err := d.enter(ctx); err != nil {
 		return 0, err

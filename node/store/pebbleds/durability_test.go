@@ -65,29 +65,33 @@ func TestBarriers(t *testing.T) {
 		}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			fs := vfs.NewCrashableMem()
-			test.opts.FS = fs
-			d := open(t, "db", test.opts)
-			before := d.NewWriteBatch()
-			before.Set([]byte("/a"), []byte("1"))
-			if err := before.Commit(false); err != nil {
-				t.Fatal(err)
-			}
-			if err := test.do(d); err != nil {
-				t.Fatal(err)
-			}
-			var want []byte
-			if v, err := d.GetRaw([]byte("/b")); err == nil {
-				want = v
-			}
-			d = open(t, "db", Options{FS: fs.CrashClone(vfs.CrashCloneCfg{})})
-			if _, err := d.GetRaw([]byte("/a")); (err == nil) != test.durable {
-				t.Errorf("the write before: %v", err)
-			}
-			if v, err := d.GetRaw([]byte("/b")); test.durable && string(v) != string(want) {
-				t.Errorf("%q, %v, want %q", v, err, want)
-			}
+			checkBarrier(t, test.opts, test.do, test.durable)
 		})
+	}
+}
+
+func checkBarrier(t *testing.T, o Options, do func(*Datastore) error, durable bool) {
+	t.Helper()
+	fs := vfs.NewCrashableMem()
+	o.FS = fs
+	d := open(t, "db", o)
+	before := d.NewWriteBatch()
+	before.Set([]byte("/a"), []byte("1"))
+	before.Set([]byte("/b"), []byte("1"))
+	if err := before.Commit(false); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(d); err != nil {
+		t.Fatal(err)
+	}
+	want, wantErr := d.GetRaw([]byte("/b"))
+	d = open(t, "db", Options{FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+	if _, err := d.GetRaw([]byte("/a")); (err == nil) != durable {
+		t.Errorf("the write before: %v", err)
+	}
+	v, err := d.GetRaw([]byte("/b"))
+	if durable && !errors.Is(wantErr, ErrClosed) && (string(v) != string(want) || !errors.Is(err, wantErr)) {
+		t.Errorf("%q, %v, want %q, %v", v, err, want, wantErr)
 	}
 }
 

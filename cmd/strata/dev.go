@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strataos/strataos/cmd/strata/internal/term"
+	"github.com/strataos/strataos/node/auth"
+	"github.com/strataos/strataos/node/setup"
+	"github.com/strataos/strataos/protocol"
+)
+
+const (
+	devTokens = "tokens.json"
+	// devReady is how long the nodes may take to be ready.
+	devReady = 30 * time.Second
+	// devStop is how long a node may take to stop before it is killed.
+	devStop = 10 * time.Second
+)
+
+// devOptions are what strata dev is asked for.
+type devOptions struct {
+	nodes     int
+	data      string
+	httpPort  int
+	inProcess bool
+	network   string
+	logLevel  string
+}
+
+func newDev() *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a local network, until it is interrupted",
+		Long: `Runs a network of nodes on this machine, one process a node, and prints how to
+use it. Its data is kept and used again at the next start. For scripts, the
+folder has a file dev.json with the network's name, a token, the policy file
+and the nodes.`,
+		Example: `  strata dev
+  strata dev --nodes 7 --data /tmp/seven --http-port 9001`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.nodes, "nodes", 4, "number of nodes")
+	f.StringVar(&o.data, "data", defaultDev, "folder of the network")
+	f.IntVar(&o.httpPort, "http-port", 8401, "the first node's port of the API; the others' follow")
+	f.BoolVar(&o.inProcess, "in-process", false, "run all nodes in this process")
+	f.StringVar(&o.network, "network", "strata.example/dev", "name of the network")
+	f.StringVar(&o.logLevel, "log-level", "info", "least severe messages in the nodes' logs")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runDev(cmd, o) }
+	return cmd
+}
+
+func runDev(cmd *cobra.Command, o devOptions) error {
+	if o.nodes < 1 || o.nodes > protocol.MaxMembers {
+		return fmt.Errorf("--nodes is %d: want 1 to %d", o.nodes, protocol.MaxMembers)
+	}
+	if o.httpPort < 1 || o.httpPort+o.nodes-1 > 65535 {
+		return fmt.Errorf("--http-port is %d: want ports from 1 to 65535 for %d nodes", o.httpPort, o.nodes)
+	}
+	data, err := filepath.Abs(o.data)
+	if err != nil {
+		return err
+	}
+	o.data = data
+	out := term.NewPrinter(cmd.OutOrStdout())
+	progress := term.NewProgress(out)
+	d, err := startDev(cmd.Context(), o, progress)
+	progress.Stop()
+	if d != nil {
+		defer d.stop(out)
+	}
+	if err != nil {
+		return err
+	}
+	d.greet(out)
+	d.wait(cmd.Context(), out)
+	return nil
+}
+
+// devNetwork is a running local network.
+type devNetwork struct {
+	options devOptions
+	info    devInfo
+	runners []runner
+}
+
+// startDev makes the network's files where there are none, starts its nodes
+// and waits until they are ready. With an error it may return a network that
+// has to be stopped.
+func startDev(ctx context.Context, o devOptions, progress *term.Progress) (*devNetwork, error) {
+	g, err := devGenesis(o)
+	if err != nil {
+		return nil, err
+	}
+	token, err := devToken(o.data)
+	if err != nil {
+		return nil, err
+	}
+	d := &devNetwork{options: o, info: devInfo{
+		Network: g.Network, Token: token, Policy: filepath.Join(o.data, setup.PolicyFile),
+	}}
+	for i, m := range g.Members {
+		port := o.httpPort + i
+		if err := checkPort(port); err != nil {
+			return d, err
+		}
+		progress.Update("starting %s", m.Name)
+		r, err := startRunner(ctx, o, m.Name, port)
+		if err != nil {
+			return d, failedf("%s: %w", m.Name, err)
+		}
+		d.runners = append(d.runners, r)
+		d.info.Nodes = append(d.info.Nodes, devNode{
+			Name: m.Name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), PID: r.pid(), Data: filepath.Join(o.data, m.Name),
+		})
+	}
+	if err := d.writeInfo(); err != nil {
+		return d, err
+	}
+	return d, d.awaitReady(ctx, progress)
+}
+
+// devGenesis reads the network's genesis, or makes the network.
+func devGenesis(o devOptions) (*protocol.Genesis, error) {
+	text, err := os.ReadFile(filepath.Join(o.data, setup.GenesisFile))
+	if errors.Is(err, os.ErrNotExist) {
+		var plan []setup.Node
+		ports, err := freePorts(o.nodes)
+		if err != nil {
+			return nil, err
+		}
+		for i, port := range ports {
+			plan = append(plan, setup.Node{
+				Name:       fmt.Sprintf("node-%d", i+1),
+				PeerAddr:   fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port),
+				HTTPListen: fmt.Sprintf("127.0.0.1:%d", o.httpPort+i),
+			})
+		}
+		return setup.Create(o.data, o.network, plan)
+	}
+	if err != nil {
+		return nil, err
+	}
+	g, err := protocol.ParseGenesis(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(g.Members) != o.nodes {
+		return nil, fmt.Errorf("%s holds a network of %d nodes: use --nodes %d, or another --data folder, or remove this one", o.data, len(g.Members), len(g.Members))
+	}
+	return g, nil
+}
+
+// freePorts finds ports that nobody listens on. All are held while it looks,
+// so that they differ.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+func checkPort(port int) error {
+	l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return failedf("port %d is taken, perhaps by another local network: stop that, or use --http-port", port)
+	}
+	return l.Close()
+}
+
+// devToken returns the token of dev.json, or makes one for all nodes.
+func devToken(data string) (string, error) {
+	tokens := filepath.Join(data, devTokens)
+	if old, err := readDev(data); err == nil {
+		if known, err := auth.Open(tokens, nil); err == nil {
+			if _, err := known.Authenticate("Bearer "+old.Token, time.Now()); err == nil {
+				return old.Token, nil
+			}
+		}
+	}
+	token, _, err := auth.Create(tokens, auth.Spec{Name: "dev", Tier: auth.Production})
+	return token, err
+}
+
+func (d *devNetwork) writeInfo() error {
+	text, err := json.MarshalIndent(d.info, "", "  ")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(d.options.data, devFile)
+	if err := os.WriteFile(file+".new", append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
+}
+
+// awaitReady waits until every node says that it is ready.
+func (d *devNetwork) awaitReady(ctx context.Context, progress *term.Progress) error {
+	ctx, cancel := context.WithTimeout(ctx, devReady)
+	defer cancel()
+	for i, n := range d.info.Nodes {
+		progress.Update("waiting for %s", n.Name)
+		for {
+			if _, err := call(ctx, "GET", n.URL+"/readyz", "", nil, nil); err == nil {
+				break
+			}
+			select {
+			case err := <-d.runners[i].done():
+				return failedf("%s stopped: %v\n%s", n.Name, err, logTail(n.Data))
+			case <-ctx.Done():
+				return failedf("%s is not ready after %v\n%s", n.Name, devReady, logTail(n.Data))
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		progress.Done("%s ready", n.Name)
+	}
+	return nil
+}
+
+// greet prints how to use the network.
+func (d *devNetwork) greet(p *term.Printer) {
+	self, err := os.Executable()
+	if err != nil {
+		self = "strata"
+	}
+	p.Printf("\n%s is up: %d nodes, one of every three may fail or lie\n\n", p.Bold(d.info.Network), len(d.info.Nodes))
+	for _, n := range d.info.Nodes {
+		p.Printf("  %s  %s\n", n.Name, n.URL)
+	}
+	p.Printf("  token   %s\n  policy  %s\n\n", d.info.Token, d.info.Policy)
+	p.Printf("Attest an event, and keep the proof:\n\n  %s\n\n", p.Cyan(fmt.Sprintf(
+		`curl -s %s/v1/witness/attest -H 'Authorization: Bearer %s' -d '{"event":{"type":"user.action","payload":{"action":"transfer","amount":1000}}}' | tee proof.json`,
+		d.info.Nodes[0].URL, d.info.Token)))
+	p.Printf("Check it offline:\n\n  %s\n\n", p.Cyan(fmt.Sprintf("%s verify --policy %s proof.json", self, d.info.Policy)))
+	p.Printf("%s\n", p.Dim("Ctrl-C stops the network; its data stays in "+d.options.data))
+}
+
+// wait returns when the context ends. Nodes that stop meanwhile are told of;
+// the others go on.
+func (d *devNetwork) wait(ctx context.Context, p *term.Printer) {
+	type end struct {
+		node int
+		err  error
+	}
+	ends := make(chan end)
+	for i, r := range d.runners {
+		go func() {
+			select {
+			case err := <-r.done():
+				ends <- end{i, err}
+			case <-ctx.Done():
+			}
+		}()
+	}
+	for left := len(d.runners); left > 0; left-- {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-ends:
+			n := d.info.Nodes[e.node]
+			p.Printf("%s %s stopped: %v\n%s  start it again: strata run --config %s --tokens %s --http-listen %s\n", p.Red("✗"), n.Name, e.err,
+				logTail(n.Data), filepath.Join(n.Data, setup.ConfigFile), filepath.Join(d.options.data, devTokens), n.URL[len("http://"):])
+		}
+	}
+}
+
+// stop stops all nodes at once and waits for them.
+func (d *devNetwork) stop(p *term.Printer) {
+	p.Printf("\nstopping …\n")
+	for _, r := range d.runners {
+		r.interrupt()
+	}
+	deadline := time.After(devStop)
+	for i, r := range d.runners {
+		select {
+		case <-r.done():
+		case <-deadline:
+			p.Printf("%s does not stop and is killed\n", d.info.Nodes[i].Name)
+			r.kill()
+		}
+	}
+}

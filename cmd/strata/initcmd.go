@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strataos/strataos/cmd/strata/internal/term"
+	"github.com/strataos/strataos/node/setup"
+)
+
+func newInit() *cobra.Command {
+	var (
+		network, out, host string
+		nodes              int
+		peerPort, httpPort int
+		members            []string
+	)
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make the files of a new network: genesis, policy, and keys for each node",
+		Long: `Makes the files of a new network in a folder that does not exist yet:
+
+  genesis.json  founds the network; every node needs the same one
+  policy        the C2SP trust policy that proofs are checked against
+  NAME/         a node's configuration and keys: give it to who runs the node,
+                and to nobody else`,
+		Example: `  strata init --network ledger.example/prod --out net \
+    --member acme=10.0.0.1:9401,127.0.0.1:8401 \
+    --member globex=10.0.1.1:9401,127.0.0.1:8401 …
+  strata init --network ledger.example/test --nodes 4 --out net`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&network, "network", "", "name of the network, such as ledger.example/prod (required)")
+	f.StringVar(&out, "out", "", "folder to make (required)")
+	f.StringArrayVar(&members, "member", nil, "a node: NAME=PEERHOST:PORT,APIHOST:PORT (repeat)")
+	f.IntVar(&nodes, "nodes", 0, "instead of --member: that many nodes on --host, named node-1 and so on")
+	f.StringVar(&host, "host", "127.0.0.1", "with --nodes: the address of all")
+	f.IntVar(&peerPort, "p2p-port", 9401, "with --nodes: the first node's port for peers")
+	f.IntVar(&httpPort, "http-port", 8401, "with --nodes: the first node's port of the API")
+	_ = cmd.MarkFlagRequired("network")
+	_ = cmd.MarkFlagRequired("out")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var plan []setup.Node
+		for _, m := range members {
+			n, err := parseMember(m)
+			if err != nil {
+				return err
+			}
+			plan = append(plan, n)
+		}
+		if (len(plan) == 0) == (nodes == 0) {
+			return fmt.Errorf("say who the members are: either --member for each, or --nodes N")
+		}
+		for i := range nodes {
+			n, err := planNode(fmt.Sprintf("node-%d", i+1), fmt.Sprintf("%s:%d", host, peerPort+i), fmt.Sprintf("127.0.0.1:%d", httpPort+i))
+			if err != nil {
+				return err
+			}
+			plan = append(plan, n)
+		}
+		g, err := setup.Create(out, network, plan)
+		if err != nil {
+			return err
+		}
+		id, err := g.ID()
+		if err != nil {
+			return err
+		}
+		p := term.NewPrinter(cmd.OutOrStdout())
+		p.Printf("%s %s with %d members\n", p.Green("made"), p.Bold(network), len(plan))
+		p.Printf("  network id  %s\n  genesis     %s\n  policy      %s\n", id,
+			filepath.Join(out, setup.GenesisFile), filepath.Join(out, setup.PolicyFile))
+		p.Printf("\nOn each node, beside the genesis:\n  %s\n  %s\n",
+			p.Cyan("strata token create --config NAME/config.toml --name ops"),
+			p.Cyan("strata run --config NAME/config.toml"))
+		return nil
+	}
+	return cmd
+}
+
+func parseMember(s string) (setup.Node, error) {
+	name, addrs, ok := strings.Cut(s, "=")
+	peer, api, ok2 := strings.Cut(addrs, ",")
+	if !ok || !ok2 {
+		return setup.Node{}, fmt.Errorf("--member %q: want NAME=PEERHOST:PORT,APIHOST:PORT", s)
+	}
+	return planNode(name, peer, api)
+}
+
+// planNode turns addresses with ports into what setup takes.
+func planNode(name, peer, api string) (setup.Node, error) {
+	host, port, err := net.SplitHostPort(peer)
+	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 1 || n > 65535 {
+		return setup.Node{}, fmt.Errorf("member %s: %q is not an address with a port from 1 to 65535", name, peer)
+	}
+	kind := "dns"
+	if ip := net.ParseIP(host); ip != nil {
+		kind = "ip6"
+		if ip.To4() != nil {
+			kind = "ip4"
+		}
+	}
+	if _, port, err = net.SplitHostPort(api); err != nil || port == "" {
+		return setup.Node{}, fmt.Errorf("member %s: %q is not an address with a port", name, api)
+	}
+	_, peerPort, _ := net.SplitHostPort(peer)
+	return setup.Node{Name: name, PeerAddr: fmt.Sprintf("/%s/%s/tcp/%s", kind, host, peerPort), HTTPListen: api}, nil
+}

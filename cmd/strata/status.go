@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/strataos/strataos/cmd/strata/internal/term"
+)
+
+// nodeStatus is what one node says of itself and of the network.
+type nodeStatus struct {
+	URL       string `json:"url"`
+	Name      string `json:"name,omitempty"`
+	Ready     bool   `json:"ready"`
+	Reachable int    `json:"reachable"`
+	Quorum    int    `json:"quorum,omitempty"`
+	Entries   uint64 `json:"entries_certified"`
+	// Frozen are members that the node holds evidence against.
+	Frozen []string `json:"frozen,omitempty"`
+	Error  string   `json:"error,omitempty"`
+}
+
+func newStatus() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the nodes of a network are",
+		Long:  "Asks nodes how they are. It exits with 1 if one of them is not ready.",
+		Args:  cobra.NoArgs,
+	}
+	to := addTarget(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := to.resolve(); err != nil {
+			return err
+		}
+		all := true
+		var list []nodeStatus
+		for _, url := range to.urls {
+			s := askStatus(cmd.Context(), url, to.token)
+			all = all && s.Ready
+			list = append(list, s)
+		}
+		print := func() error { return printStatus(cmd, list) }
+		if asJSON {
+			print = func() error { return printJSON(cmd.OutOrStdout(), list) }
+		}
+		if err := print(); err != nil {
+			return err
+		}
+		if !all {
+			return &exitError{code: exitFailed}
+		}
+		return nil
+	}
+	return cmd
+}
+
+func askStatus(ctx context.Context, url, token string) nodeStatus {
+	s := nodeStatus{URL: url}
+	text, err := call(ctx, "GET", url+"/v1/network", token, nil, nil)
+	if err != nil {
+		s.Error = err.Error()
+		return s
+	}
+	var a struct {
+		Quorum  int `json:"quorum"`
+		Members []struct {
+			Name      string `json:"name"`
+			Reachable bool   `json:"reachable"`
+			Certified uint64 `json:"certified"`
+			Frozen    bool   `json:"frozen"`
+		} `json:"members"`
+		Node struct {
+			Name  string `json:"name"`
+			Ready bool   `json:"ready"`
+		} `json:"node"`
+	}
+	if err := json.Unmarshal(text, &a); err != nil {
+		s.Error = "this is no strataos node"
+		return s
+	}
+	s.Name, s.Ready, s.Quorum = a.Node.Name, a.Node.Ready, a.Quorum
+	for _, m := range a.Members {
+		if m.Reachable {
+			s.Reachable++
+		}
+		if m.Frozen {
+			s.Frozen = append(s.Frozen, m.Name)
+		}
+		s.Entries += m.Certified
+	}
+	return s
+}
+
+func printStatus(cmd *cobra.Command, list []nodeStatus) error {
+	p := term.NewPrinter(cmd.OutOrStdout())
+	rows := [][]string{{"NODE", "URL", "STATE", "REACHABLE", "CERTIFIED LEAVES", "EVIDENCE AGAINST"}}
+	for _, s := range list {
+		state := p.Green("ready")
+		if !s.Ready {
+			state = p.Yellow("not ready")
+		}
+		if s.Error != "" {
+			state = p.Red("down")
+			rows = append(rows, []string{"?", s.URL, state, "", "", s.Error})
+			continue
+		}
+		evidence := "-"
+		if len(s.Frozen) > 0 {
+			evidence = p.Red(fmt.Sprint(s.Frozen))
+		}
+		rows = append(rows, []string{s.Name, s.URL, state, fmt.Sprintf("%d, quorum %d", s.Reachable, s.Quorum), strconv.FormatUint(s.Entries, 10), evidence})
+	}
+	return printTable(cmd.OutOrStdout(), rows)
+}
