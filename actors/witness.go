@@ -42,6 +42,7 @@ type Config struct {
 type Host struct {
 	cfg     Config
 	system  *actor.ActorSystem
+	turns   *dispatcher
 	pid     atomic.Pointer[actor.PID]
 	live    atomic.Bool // the first life has started
 	inbox   *Inbox
@@ -92,6 +93,7 @@ func (h *Host) Start() error {
 	h.journal = NewJournal(h.cfg.Store,
 		func(seq uint64) { h.inbox.Internal(witness.Persisted{Seq: seq}) }, h.stopNode)
 	h.workers.Go(h.serveRanges)
+	h.turns = newDispatcher()
 
 	started := make(chan error, 1)
 	strategy := actor.NewOneForOneStrategy(maxRestarts, restartWindow, func(reason any) actor.Directive {
@@ -99,7 +101,7 @@ func (h *Host) Start() error {
 		return actor.RestartDirective
 	})
 	props := actor.PropsFromProducer(func() actor.Actor { return &witnessActor{host: h, started: started} },
-		actor.WithGuardian(strategy))
+		actor.WithGuardian(strategy), actor.WithDispatcher(h.turns))
 	h.system.Root.Spawn(props)
 	return <-started
 }
@@ -144,6 +146,9 @@ func (h *Host) Close() error {
 	h.workers.Wait()
 	h.gateway.fail(ErrClosed)
 	h.system.Shutdown()
+	if h.turns != nil {
+		h.turns.close()
+	}
 	return err
 }
 

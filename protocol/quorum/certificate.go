@@ -113,6 +113,31 @@ func (t *Tally) AddVerified(v Cosignature) {
 	}
 }
 
+// Take counts the votes of a claim for the same tree head, and verifies no
+// more of them than a quorum needs beside those counted already. An error says
+// that the claim is not what this committee may say; valid votes that came
+// before the invalid one are counted.
+func (t *Tally) Take(claim Claim) error {
+	if claim.Log != t.log || claim.Size != t.cp.Size || claim.Root != t.cp.Root {
+		return fmt.Errorf("certificate: of another tree head")
+	}
+	for i, s := range claim.Cosigs {
+		if !t.committee.Has(s.Member) || i > 0 && claim.Cosigs[i-1].Member >= s.Member {
+			return fmt.Errorf("certificate: cosignature %d: member %d is unknown, repeated or out of order", i, s.Member)
+		}
+		if t.Len() >= t.committee.Quorum() {
+			return nil
+		}
+		if !t.Has(s.Member) && !t.Add(s) {
+			return fmt.Errorf("certificate: cosignature of %s does not verify", t.committee.Name(s.Member))
+		}
+	}
+	if t.Len() < t.committee.Quorum() {
+		return fmt.Errorf("certificate: %d cosignatures, a quorum is %d", len(claim.Cosigs), t.committee.Quorum())
+	}
+	return nil
+}
+
 func byMember(c Cosignature, id protocol.MemberID) int { return int(c.Member) - int(id) }
 
 // Has reports whether the member's vote is counted.

@@ -51,10 +51,13 @@ func (m *Machine) checkClaim(l *logState) error {
 		m.hint(l, l.id, claim.Size, claim.Size)
 		return nil
 	}
-	cert, err := m.committee.Verify(claim)
-	if err != nil {
+	t := l.tallies[claim.Size]
+	if t == nil {
+		t = m.committee.NewTally(claim.Log, claim.Size, claim.Root)
+	}
+	if err := t.Take(claim); err != nil {
 		m.emit(Blame{Member: l.id, Reason: err.Error()})
 		return nil
 	}
-	return m.certify(l, cert)
+	return m.certify(l, t.Certificate())
 }
