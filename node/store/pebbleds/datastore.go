@@ -26,6 +26,7 @@ var (
 type Datastore struct {
 	db       *pebble.DB
 	fs       *crashStopFS
+	paced    *pacedFS
 	fsCloser io.Closer
 	failure  *failure
 	writes   *pebble.WriteOptions // of Put and Delete
@@ -54,7 +55,8 @@ func Open(path string, opts Options) (*Datastore, error) {
 	if disk == nil {
 		disk, fsCloser = vfs.WithDiskHealthChecks(vfs.Default, slowDisk, nil, events.DiskSlow)
 	}
-	fs := newCrashStopFS(disk, f)
+	paced := newPacedFS(disk, opts.MemTableSize)
+	fs := newCrashStopFS(paced, f)
 	db, err := openPebble(path, opts.pebble(fs, f, events))
 	if err != nil {
 		// If a write failed, pebble's error only follows from it.
@@ -65,9 +67,11 @@ func Open(path string, opts Options) (*Datastore, error) {
 		return nil, openError(path, err)
 	}
 	d := &Datastore{
-		db: db, fs: fs, fsCloser: fsCloser, failure: f,
+		db: db, fs: fs, paced: paced, fsCloser: fsCloser, failure: f,
 		writes: pebble.NoSync, gate: newGate(), queries: map[*queryIter]struct{}{},
 	}
+	behind := func() bool { return db.Metrics().Levels[0].Sublevels >= urgentSublevels }
+	paced.behind.Store(&behind)
 	if opts.SyncWrites {
 		d.writes = pebble.Sync
 	}
@@ -107,6 +111,7 @@ func openPebble(path string, opts *pebble.Options) (*pebble.DB, error) {
 func (d *Datastore) Close() error {
 	d.closeOnce.Do(func() {
 		close(d.fs.closing)
+		close(d.paced.closing)
 		d.gate.close()
 		d.mu.Lock()
 		open := d.queries

@@ -25,6 +25,12 @@ const (
 	// memTables is how many memtables may be full or filling before writers
 	// wait for the disk.
 	memTables = 4
+
+	// Pebble begins to merge at mergeSublevels overlapping files, is no longer
+	// held up at urgentSublevels, and lets writers wait at stopSublevels.
+	mergeSublevels  = 4
+	urgentSublevels = 10
+	stopSublevels   = 32
 )
 
 // Options configures a Datastore. The zero value is ready for use.
@@ -94,8 +100,8 @@ func (o *Options) pebble(fs vfs.FS, f *failure, events *pebble.EventListener) *p
 		WALBytesPerSync: 512 << 10,
 		// Begin to merge early and stop writers late: a stall would block
 		// every commit, while a few more overlapping files only slow reads.
-		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 32,
+		L0CompactionThreshold: mergeSublevels,
+		L0StopWritesThreshold: stopSublevels,
 		// Soft limit; sockets need file descriptors too.
 		MaxOpenFiles:               512,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
