@@ -177,7 +177,7 @@ func (h *Host) protocol(what string) protocol.ID { return protocol.ID(h.name(wha
 func (l *link) keep(ctx context.Context) {
 	backoff := minRedial
 	for ctx.Err() == nil {
-		wait := l.h.cfg.EchoEvery
+		var wait time.Duration
 		switch {
 		case l.h.host.Network().Connectedness(l.member.ID) == network.Connected:
 			backoff = minRedial
@@ -186,8 +186,6 @@ func (l *link) keep(ctx context.Context) {
 		case l.dial(ctx) != nil:
 			wait = backoff + rand.N(backoff/2)
 			backoff = min(2*backoff, maxRedial)
-		default:
-			wait = 0
 		}
 		select {
 		case <-time.After(wait):

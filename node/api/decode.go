@@ -34,10 +34,8 @@ var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }
 // readBody reads a JSON body of at most limit bytes into a buffer of the pool,
 // which the caller gives back.
 func readBody(x *exchange, limit int) (*[]byte, error) {
-	if ct := x.r.Header.Get("Content-Type"); ct != "" && ct != "application/json" {
-		if t, _, err := mime.ParseMediaType(ct); err != nil || t != "application/json" {
-			return nil, errorf(codeMediaType, "the body must be application/json, not %.100q", ct)
-		}
+	if ct := x.r.Header.Get("Content-Type"); !isJSON(ct) {
+		return nil, errorf(codeMediaType, "the body must be application/json, not %.100q", ct)
 	}
 	tooLarge := errorf(codeTooLarge, "the body is longer than %d bytes", limit).with("limit_bytes", limit)
 	if x.r.ContentLength > int64(limit) {
@@ -68,6 +66,17 @@ func readBody(x *exchange, limit int) (*[]byte, error) {
 		bodies.Put(body)
 		return nil, err
 	}
+}
+
+// isJSON reports whether a body may be JSON. What curl -d says of every body
+// counts too; a page in a browser cannot use that, as it has no token.
+func isJSON(contentType string) bool {
+	switch contentType {
+	case "", "application/json", "application/x-www-form-urlencoded":
+		return true
+	}
+	t, _, err := mime.ParseMediaType(contentType)
+	return err == nil && t == "application/json"
 }
 
 // parseAttest reads the body of an attestation strictly: unknown fields, wrong

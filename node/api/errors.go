@@ -34,7 +34,6 @@ var (
 	codeOverloaded       = code{"OVERLOADED", http.StatusServiceUnavailable, true}
 	codeLogStopped       = code{"LOG_STOPPED", http.StatusServiceUnavailable, true}
 	codeInterrupted      = code{"INTERRUPTED", http.StatusServiceUnavailable, false}
-	codeStopping         = code{"STOPPING", http.StatusServiceUnavailable, true}
 	codeQuorumTimeout    = code{"QUORUM_TIMEOUT", http.StatusGatewayTimeout, false}
 )
 

@@ -31,8 +31,8 @@ func DefaultPace() Pace {
 		Window:          8,
 		FreeBatches:     400,
 		PerBatch:        100,
-		PerThousand:     1400,
-		MaxSpacing:      14 * protocol.Millisecond,
+		PerThousand:     2000,
+		MaxSpacing:      16 * protocol.Millisecond,
 		MaxPending:      4_096,
 		MaxPendingBytes: 16 << 20,
 	}
