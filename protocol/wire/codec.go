@@ -26,7 +26,9 @@ var (
 )
 
 func mustEnc() cbor.EncMode {
-	m, err := cbor.CoreDetEncOptions().EncMode()
+	opts := cbor.CoreDetEncOptions()
+	opts.NilContainers = cbor.NilContainerAsEmpty // null is no second way to write an empty list
+	m, err := opts.EncMode()
 	if err != nil {
 		panic(err) // the options are constants
 	}
