@@ -107,8 +107,8 @@ func ParseGenesis(data []byte) (*Genesis, error) {
 
 // Validate reports the first rule the genesis breaks, naming the field.
 func (g *Genesis) Validate() error {
-	if len(g.Network) > 128 || !networkPattern.MatchString(g.Network) {
-		return fieldErrorf("network", "%q is not a name such as strata.example/dev (lower-case letters, digits, dots and dashes, at most 4 parts)", g.Network)
+	if err := CheckNetworkName(g.Network); err != nil {
+		return err
 	}
 	if g.Epoch != 0 {
 		return fieldErrorf("epoch", "is %d, a founding committee has epoch 0", g.Epoch)
@@ -134,9 +134,26 @@ func (g *Genesis) Validate() error {
 	return g.Params.validate()
 }
 
+// CheckNetworkName reports whether a network may have a name.
+func CheckNetworkName(name string) error {
+	if len(name) > 128 || !networkPattern.MatchString(name) {
+		return fieldErrorf("network", "%q is not a name such as strata.example/dev (lower-case letters, digits, dots and dashes, at most 4 parts)", name)
+	}
+	return nil
+}
+
+// CheckMemberName reports whether a member may have a name. The field is for
+// the error.
+func CheckMemberName(field, name string) error {
+	if !memberPattern.MatchString(name) || policyWords[name] {
+		return fieldErrorf(field, "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format)", name)
+	}
+	return nil
+}
+
 func (g *Genesis) validateMember(field string, m *Member) error {
-	if !memberPattern.MatchString(m.Name) || policyWords[m.Name] {
-		return fieldErrorf(field+".name", "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format)", m.Name)
+	if err := CheckMemberName(field+".name", m.Name); err != nil {
+		return err
 	}
 	if m.PeerID == "" || len(m.PeerID) > 128 {
 		return fieldErrorf(field+".peer_id", "is missing or longer than 128 bytes")

@@ -52,7 +52,7 @@ and the nodes.`,
 	f := cmd.Flags()
 	f.IntVar(&o.nodes, "nodes", 4, "number of nodes")
 	f.StringVar(&o.data, "data", defaultDev, "folder of the network")
-	f.IntVar(&o.httpPort, "http-port", 8401, "the first node's port of the API; the others' follow")
+	f.IntVar(&o.httpPort, "http-port", 8401, "the first node's port of the API; the others' follow (0: any that are free)")
 	f.BoolVar(&o.inProcess, "in-process", false, "run all nodes in this process")
 	f.StringVar(&o.network, "network", "strata.example/dev", "name of the network")
 	f.StringVar(&o.logLevel, "log-level", "info", "least severe messages in the nodes' logs")
@@ -64,8 +64,8 @@ func runDev(cmd *cobra.Command, o devOptions) error {
 	if o.nodes < 1 || o.nodes > protocol.MaxMembers {
 		return fmt.Errorf("--nodes is %d: want 1 to %d", o.nodes, protocol.MaxMembers)
 	}
-	if o.httpPort < 1 || o.httpPort+o.nodes-1 > 65535 {
-		return fmt.Errorf("--http-port is %d: want ports from 1 to 65535 for %d nodes", o.httpPort, o.nodes)
+	if o.httpPort < 0 || o.httpPort+o.nodes-1 > 65535 {
+		return fmt.Errorf("--http-port is %d: want ports from 1 to 65535 for %d nodes, or 0", o.httpPort, o.nodes)
 	}
 	data, err := filepath.Abs(o.data)
 	if err != nil {
@@ -109,11 +109,12 @@ func startDev(ctx context.Context, o devOptions, progress *term.Progress) (*devN
 	d := &devNetwork{options: o, info: devInfo{
 		Network: g.Network, Token: token, Policy: filepath.Join(o.data, setup.PolicyFile),
 	}}
+	ports, err := apiPorts(o)
+	if err != nil {
+		return nil, err
+	}
 	for i, m := range g.Members {
-		port := o.httpPort + i
-		if err := checkPort(port); err != nil {
-			return d, err
-		}
+		port := ports[i]
 		progress.Update("starting %s", m.Name)
 		r, err := startRunner(ctx, o, m.Name, port)
 		if err != nil {
@@ -143,7 +144,7 @@ func devGenesis(o devOptions) (*protocol.Genesis, error) {
 			plan = append(plan, setup.Node{
 				Name:       fmt.Sprintf("node-%d", i+1),
 				PeerAddr:   fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port),
-				HTTPListen: fmt.Sprintf("127.0.0.1:%d", o.httpPort+i),
+				HTTPListen: fmt.Sprintf("127.0.0.1:%d", max(o.httpPort, 8401)+i), // dev sets it at each start
 			})
 		}
 		return setup.Create(o.data, o.network, plan)
@@ -172,6 +173,21 @@ func freePorts(n int) ([]int, error) {
 		}
 		defer l.Close()
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}
+
+// apiPorts are the ports of the nodes' APIs, which must be free.
+func apiPorts(o devOptions) ([]int, error) {
+	if o.httpPort == 0 {
+		return freePorts(o.nodes)
+	}
+	var ports []int
+	for i := range o.nodes {
+		if err := checkPort(o.httpPort + i); err != nil {
+			return nil, err
+		}
+		ports = append(ports, o.httpPort+i)
 	}
 	return ports, nil
 }
@@ -211,8 +227,8 @@ func (d *devNetwork) writeInfo() error {
 }
 
 // awaitReady waits until every node says that it is ready.
-func (d *devNetwork) awaitReady(ctx context.Context, progress *term.Progress) error {
-	ctx, cancel := context.WithTimeout(ctx, devReady)
+func (d *devNetwork) awaitReady(parent context.Context, progress *term.Progress) error {
+	ctx, cancel := context.WithTimeout(parent, devReady)
 	defer cancel()
 	for i, n := range d.info.Nodes {
 		progress.Update("waiting for %s", n.Name)
@@ -224,6 +240,9 @@ func (d *devNetwork) awaitReady(ctx context.Context, progress *term.Progress) er
 			case err := <-d.runners[i].done():
 				return failedf("%s stopped: %v\n%s", n.Name, err, logTail(n.Data))
 			case <-ctx.Done():
+				if parent.Err() != nil {
+					return failedf("interrupted before the network was up")
+				}
 				return failedf("%s is not ready after %v\n%s", n.Name, devReady, logTail(n.Data))
 			case <-time.After(50 * time.Millisecond):
 			}

@@ -58,7 +58,14 @@ func Create(dir, network string, nodes []Node) (*protocol.Genesis, error) {
 
 func write(dir, network string, nodes []Node) (*protocol.Genesis, error) {
 	g := &protocol.Genesis{Network: network, Params: protocol.DefaultParams()}
-	for _, n := range nodes {
+	if err := protocol.CheckNetworkName(network); err != nil {
+		return nil, err
+	}
+	for i, n := range nodes {
+		// Names become folders.
+		if err := protocol.CheckMemberName(fmt.Sprintf("members[%d].name", i), n.Name); err != nil {
+			return nil, err
+		}
 		k, err := newKeys(network + "/" + n.Name)
 		if err != nil {
 			return nil, err

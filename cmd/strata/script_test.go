@@ -1,0 +1,148 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"strata": main})
+}
+
+// TestScripts runs the command as a user would; see testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": awaitNetwork,
+			"flip":  flipBytes,
+		},
+	})
+}
+
+// awaitNetwork waits until all nodes of a local network are ready: await DIR.
+func awaitNetwork(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := waitDev(ts.MkAbs(args[0]), 30*time.Second)
+	ts.Check(err)
+	ts.Setenv("TOKEN", info.Token)
+	ts.Setenv("URL", info.Nodes[0].URL)
+}
+
+// waitDev waits until a local network has come up and tells of it.
+func waitDev(dir string, d time.Duration) (*devInfo, error) {
+	var info *devInfo
+	err := poll(d, func() (err error) {
+		if info, err = readDev(dir); err != nil {
+			return err
+		}
+		for _, n := range info.Nodes {
+			if err := ready(n.URL); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return info, err
+}
+
+func ready(url string) error {
+	res, err := http.Get(url + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return failedf("%s answers %s", url, res.Status)
+	}
+	return nil
+}
+
+// poll calls ok until it answers nil or the time is over.
+func poll(d time.Duration, ok func() error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.Now().Add(d)
+	for {
+		err := ok()
+		if err == nil || time.Now().After(end) {
+			return err
+		}
+		<-tick.C
+	}
+}
+
+// flipBytes demands that a proof is refused after any one byte of its entry,
+// path, checkpoint or cosignatures, or of the event, has changed:
+// flip POLICY PROOF EVENT. What is not changed must be accepted.
+func flipBytes(ts *testscript.TestScript, _ bool, args []string) {
+	policy, proofFile, eventFile := ts.MkAbs(args[0]), ts.MkAbs(args[1]), ts.MkAbs(args[2])
+	text, event := ts.ReadFile(proofFile), ts.ReadFile(eventFile)
+	var answer struct {
+		Proof map[string]any `json:"proof"`
+	}
+	ts.Check(json.Unmarshal([]byte(text), &answer))
+	check := func(proof, event string) int {
+		ts.Check(os.WriteFile(proofFile+".flip", []byte(proof), 0o600))
+		ts.Check(os.WriteFile(eventFile+".flip", []byte(event), 0o600))
+		return run([]string{"verify", "--policy", policy, "--event", eventFile + ".flip", proofFile + ".flip"}, discard{}, discard{})
+	}
+	if code := check(text, event); code != 0 {
+		ts.Fatalf("the unchanged proof is refused with %d", code)
+	}
+	for i := range strings.TrimSuffix(event, "\n") {
+		if check(text, flipped(event, i)) == 0 {
+			ts.Fatalf("byte %d of the event (%q) may change", i, event[i])
+		}
+	}
+	for _, field := range []string{"tlog_proof", "entry"} {
+		value, ok := answer.Proof[field].(string)
+		if !ok { // the entry is an object
+			raw, err := json.Marshal(answer.Proof[field])
+			ts.Check(err)
+			value = string(raw)
+		}
+		for i := range len(value) {
+			if check(withField(ts, text, field, flipped(value, i)), event) == 0 {
+				ts.Fatalf("byte %d of %s (%q) may change", i, field, value[i])
+			}
+		}
+	}
+}
+
+func flipped(s string, i int) string {
+	b := []byte(s)
+	b[i] ^= 1
+	return string(b)
+}
+
+// withField returns an answer with another value of a field of its proof. A
+// changed entry that is no JSON any more goes in as it is.
+func withField(ts *testscript.TestScript, text, field, value string) string {
+	var answer map[string]json.RawMessage
+	var proof map[string]json.RawMessage
+	ts.Check(json.Unmarshal([]byte(text), &answer))
+	ts.Check(json.Unmarshal(answer["proof"], &proof))
+	old := string(proof[field])
+	if field == "entry" {
+		return strings.Replace(text, old, value, 1)
+	}
+	quoted, err := json.Marshal(value)
+	ts.Check(err)
+	proof[field] = quoted
+	answer["proof"], err = json.Marshal(proof)
+	ts.Check(err)
+	out, err := json.Marshal(answer)
+	ts.Check(err)
+	return string(out)
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
