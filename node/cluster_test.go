@@ -56,6 +56,12 @@ func freePort(t testing.TB) int {
 
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
+	return newClusterOf(t, n, n)
+}
+
+// newClusterOf starts the first nodes of a network only.
+func newClusterOf(t *testing.T, n, started int) *cluster {
+	t.Helper()
 	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "net"), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	var plan []setup.Node
 	for i := range n {
@@ -83,7 +89,9 @@ func newCluster(t *testing.T, n int) *cluster {
 			t.Fatal(err)
 		}
 		c.configs = append(c.configs, cfg)
-		c.start(i)
+		if i < started {
+			c.start(i)
+		}
 	}
 	t.Cleanup(func() {
 		for i := range c.nodes {
@@ -91,7 +99,7 @@ func newCluster(t *testing.T, n int) *cluster {
 		}
 		c.client.CloseIdleConnections()
 	})
-	for i := range n {
+	for i := range started {
 		c.waitReady(i)
 	}
 	return c
