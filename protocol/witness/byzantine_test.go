@@ -69,10 +69,7 @@ func (f *forger) fork(b *branch, keep int) *branch {
 // watches that, and that nobody votes twice), everybody must end with evidence
 // against it, and the others must go on.
 func TestEquivocatingAuthor(t *testing.T) {
-	seeds := 60
-	if testing.Short() {
-		seeds = 10
-	}
+	seeds := seeds(t, 60, 10)
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			n := []int{4, 7}[seed%2]

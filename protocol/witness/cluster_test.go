@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/strataos/strataos/protocol"
@@ -64,6 +66,21 @@ func (q eventQueue) Less(i, j int) bool {
 func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *eventQueue) Push(x any)   { *q = append(*q, x.(event)) }
 func (q *eventQueue) Pop() any     { old := *q; e := old[len(old)-1]; *q = old[:len(old)-1]; return e }
+
+// seeds is how many seeds to run: as many as STRATA_SEEDS says, or few or many.
+func seeds(t *testing.T, many, few int) int {
+	if s := os.Getenv("STRATA_SEEDS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("STRATA_SEEDS is %q, want a number", s)
+		}
+		return n
+	}
+	if testing.Short() {
+		return few
+	}
+	return many
+}
 
 const testStart = 1_700_000_000 * protocol.Second
 

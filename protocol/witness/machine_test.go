@@ -34,10 +34,7 @@ func TestAttestInOneRoundTrip(t *testing.T) {
 // TestFaults throws loss, duplicates, reordering, crashes and cuts at clusters
 // and demands that they converge afterwards with every answer kept.
 func TestFaults(t *testing.T) {
-	seeds := 150
-	if testing.Short() {
-		seeds = 20
-	}
+	seeds := seeds(t, 150, 20)
 	for seed := range seeds {
 		n := []int{4, 7, 5}[seed%3]
 		t.Run(fmt.Sprintf("seed=%d/n=%d", seed, n), func(t *testing.T) {
