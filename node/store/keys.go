@@ -13,7 +13,7 @@ import (
 //	/h/<log>/<old>          the stored hashes that the batch adds to the tree
 //	/c/<log>/<size>         the certificate of the tree head of that size
 //	/e/<log>                the evidence against the author
-//	/x/<hash>/<log><index>  an attestation of the event with that hash: its time
+//	/x/<hash>/<log><index>  an attestation of the event whose hash begins so: its time
 //	/r/<key>                a small record of the API
 //	/m/<name>               what the folder belongs to
 const (
@@ -42,9 +42,14 @@ func evidenceKey(log protocol.MemberID) []byte {
 	return appendHex([]byte(spaceEvidence), uint64(log), 4)
 }
 
+// indexedHash is how many bytes of an event's hash its keys have. They are the
+// store's most frequent and least orderly keys, and what a lookup finds is held
+// to the whole hash anyway.
+const indexedHash = 16
+
 func eventPrefix(hash protocol.Hash) []byte {
-	key := append(make([]byte, 0, 96), spaceEvent...)
-	key = hex.AppendEncode(key, hash[:])
+	key := append(make([]byte, 0, 64), spaceEvent...)
+	key = hex.AppendEncode(key, hash[:indexedHash])
 	return append(key, '/')
 }
 
