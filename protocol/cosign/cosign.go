@@ -71,6 +71,7 @@ type Verifier struct {
 	name string
 	hash [4]byte
 	key  ed25519.PublicKey
+	memo *Memo
 }
 
 // NewVerifier returns the verifier for an Ed25519 public key under a name.
@@ -113,7 +114,16 @@ func (v *Verifier) String() string {
 // Verify reports whether sig is this key's cosignature of cp.
 func (v *Verifier) Verify(cp Checkpoint, sig Signature) bool {
 	var buf [256]byte
-	return ed25519.Verify(v.key, message(buf[:0], cp, sig.Time), sig.Bytes[:])
+	msg := message(buf[:0], cp, sig.Time)
+	if v.memo == nil {
+		return ed25519.Verify(v.key, msg, sig.Bytes[:])
+	}
+	key, good := v.memo.recall(v, msg, sig.Bytes[:])
+	if !good && ed25519.Verify(v.key, msg, sig.Bytes[:]) {
+		v.memo.remember(key)
+		good = true
+	}
+	return good
 }
 
 // AppendLine appends the signed-note signature line for sig:

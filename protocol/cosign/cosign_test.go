@@ -100,7 +100,13 @@ func TestVerifyRefuses(t *testing.T) {
 	s, other := signer(t, "a"), signer(t, "b")
 	cp := cosign.Checkpoint{Origin: "o", Size: 3, Root: [32]byte{9}}
 	sig := s.Cosign(cp, 100)
-	if !s.Verifier().Verify(cp, sig) {
+	testRefuses(t, s.Verifier(), other.Verifier(), s, cp, sig)
+	testRefuses(t, s.Verifier().WithMemo(cosign.NewMemo()), other.Verifier(), s, cp, sig)
+}
+
+func testRefuses(t *testing.T, v, other *cosign.Verifier, s *cosign.Signer, cp cosign.Checkpoint, sig cosign.Signature) {
+	t.Helper()
+	if !v.Verify(cp, sig) || !v.Verify(cp, sig) {
 		t.Fatal("a good signature is refused")
 	}
 	late := sig
@@ -108,18 +114,18 @@ func TestVerifyRefuses(t *testing.T) {
 	flipped := sig
 	flipped.Bytes[0] ^= 1
 	for name, bad := range map[string]bool{
-		"other size":   s.Verifier().Verify(cosign.Checkpoint{Origin: "o", Size: 4, Root: cp.Root}, sig),
-		"other origin": s.Verifier().Verify(cosign.Checkpoint{Origin: "p", Size: 3, Root: cp.Root}, sig),
-		"other root":   s.Verifier().Verify(cosign.Checkpoint{Origin: "o", Size: 3}, sig),
-		"other time":   s.Verifier().Verify(cp, late),
-		"other bytes":  s.Verifier().Verify(cp, flipped),
+		"other size":   v.Verify(cosign.Checkpoint{Origin: "o", Size: 4, Root: cp.Root}, sig),
+		"other origin": v.Verify(cosign.Checkpoint{Origin: "p", Size: 3, Root: cp.Root}, sig),
+		"other root":   v.Verify(cosign.Checkpoint{Origin: "o", Size: 3}, sig),
+		"other time":   v.Verify(cp, late),
+		"other bytes":  v.Verify(cp, flipped),
 	} {
 		if bad {
 			t.Errorf("%s is accepted", name)
 		}
 	}
 	// The name is no part of what is signed, but of the key's hash.
-	if _, ok, _ := other.Verifier().ParseLine(string(s.Verifier().AppendLine(nil, sig))); ok {
+	if _, ok, _ := other.ParseLine(string(s.Verifier().AppendLine(nil, sig))); ok {
 		t.Error("a line of another key is taken")
 	}
 }

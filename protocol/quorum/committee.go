@@ -28,6 +28,17 @@ func NewCommittee(g *protocol.Genesis) (*Committee, error) {
 	return c, nil
 }
 
+// WithMemo returns the same committee, whose members' verifiers remember what
+// they have verified.
+func (c *Committee) WithMemo(m *cosign.Memo) *Committee {
+	d := *c
+	d.verifiers = make([]*cosign.Verifier, len(c.verifiers))
+	for i, v := range c.verifiers {
+		d.verifiers[i] = v.WithMemo(m)
+	}
+	return &d
+}
+
 // N is the number of members.
 func (c *Committee) N() int { return len(c.verifiers) }
 

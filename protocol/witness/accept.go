@@ -27,14 +27,18 @@ func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
 		}
 		return err
 	}
-	if queued := l.later[b.Old]; queued != nil && queued.Root == b.Root && queued.Size() == b.Size() {
+	queued, held := l.later[b.Old]
+	if held && queued.Root == b.Root && queued.Size() == b.Size() {
+		if from == b.Author {
+			l.later[b.Old] = heldBatch{b, from} // nobody knows better
+		}
 		return nil
 	}
 	if !m.signedBy(b.Author, markOf(b).signed) {
 		m.emit(Blame{Member: from, Reason: "batch with an invalid signature"})
 		return nil
 	}
-	if b.Old < l.size() || l.later[b.Old] != nil {
+	if b.Old < l.size() || held {
 		return m.compare(l, from, b)
 	}
 	if l.id == m.self {
@@ -49,7 +53,7 @@ func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
 	if len(l.later) >= maxLater {
 		return nil
 	}
-	l.later[b.Old] = b
+	l.later[b.Old] = heldBatch{b, from}
 	return m.advance(l)
 }
 
@@ -78,26 +82,35 @@ func (m *Machine) revote(l *logState, mk mark) {
 func (m *Machine) advance(l *logState) error {
 	l.missing, l.holdUntil = nil, 0
 	for {
-		b := l.later[l.size()]
-		if b == nil || l.evidence != nil || l.uncertified() >= maxUncertified {
+		b, ok := l.later[l.size()]
+		if !ok || l.evidence != nil || l.uncertified() >= maxUncertified {
 			m.dropStale(l)
 			return nil
 		}
-		ready, err := m.ready(l, b)
+		ready, err := m.ready(l, b.Batch)
 		if err == nil && !ready {
 			return nil
 		}
 		delete(l.later, b.Old)
 		if err == nil {
-			err = m.accept(l, b)
+			err = m.accept(l, b.Batch)
 		}
 		if invalid, ok := err.(*invalidBatch); ok {
-			m.emit(Blame{Member: b.Author, Reason: invalid.reason})
+			m.blameFor(b.Batch, b.from, invalid.reason)
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// blameFor blames an author for an invalid batch that it delivered itself. If
+// another member did, that one may have changed it, or have passed on what a
+// third one had changed.
+func (m *Machine) blameFor(b *wire.Batch, from protocol.MemberID, reason string) {
+	if from == b.Author {
+		m.emit(Blame{Member: from, Reason: reason})
 	}
 }
 

@@ -204,3 +204,36 @@ func TestForgedEvidence(t *testing.T) {
 		}
 	}
 }
+
+// TestChangedBatch has a member pass on an honest author's batch with its
+// content changed. The author is not to be blamed, and the true batch is to be
+// taken when it comes.
+func TestChangedBatch(t *testing.T) {
+	for name, change := range map[string]func(*wire.Batch){
+		"an item": func(b *wire.Batch) {
+			b.Items = []wire.Item{{Kind: protocol.KindAttest, Body: []byte(`{"payload":{},"type":"x"}`)}}
+		},
+		"no event":  func(b *wire.Batch) { b.Items = []wire.Item{{Kind: protocol.KindAttest, Body: []byte(`{}`)}} },
+		"the time":  func(b *wire.Batch) { b.Time = 0 },
+		"the epoch": func(b *wire.Batch) { b.Epoch = 7 },
+		"a parent":  func(b *wire.Batch) { b.Parents = []protocol.Parent{{Member: 3, Size: 1}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 4, 1)
+			f := newForger(c, c.nodes[3]) // which is honest here, but for the test's sake
+			genuine := f.extend(f.branches[0])
+			changed := *genuine
+			change(&changed)
+			c.step(c.nodes[0], Receive{From: 2, Msg: &changed})
+			c.step(c.nodes[0], Receive{From: 3, Msg: genuine})
+			for _, b := range c.blamed {
+				if b.Member == 3 {
+					t.Errorf("the author is blamed: %s", b.Reason)
+				}
+			}
+			if got := c.nodes[0].machine.Status()[3].Stored; got != genuine.Size() {
+				t.Errorf("%d leaves are stored, want %d", got, genuine.Size())
+			}
+		})
+	}
+}

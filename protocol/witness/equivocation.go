@@ -88,7 +88,7 @@ func (m *Machine) compare(l *logState, from protocol.MemberID, b *wire.Batch) er
 	}
 	if err := VerifyEvidence(m.committee, e); err != nil {
 		// The batch does not lead to the root that it claims.
-		m.emit(Blame{Member: from, Reason: err.Error()})
+		m.blameFor(b, from, err.Error())
 		return nil
 	}
 	m.accuse(e)
@@ -99,8 +99,8 @@ func (m *Machine) compare(l *logState, from protocol.MemberID, b *wire.Batch) er
 // entries, or nil if b and the stored log can be the same history.
 func (m *Machine) contradiction(l *logState, b *wire.Batch) (*wire.Evidence, error) {
 	theirs := markOf(b).signed
-	if queued := l.later[b.Old]; queued != nil && queued.Size() == b.Size() {
-		ours := markOf(queued).signed
+	if queued, ok := l.later[b.Old]; ok && queued.Size() == b.Size() {
+		ours := markOf(queued.Batch).signed
 		return &wire.Evidence{Author: l.id, Low: ours, High: theirs, Prefix: theirs.Root}, nil
 	}
 	if b.Size() <= l.size() {

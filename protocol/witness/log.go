@@ -60,8 +60,8 @@ type logState struct {
 	// early are votes for sizes behind the head, by voter, the newest last.
 	early map[protocol.MemberID][]wire.Vote
 	// later are batches that cannot be taken yet, by their old size. The
-	// author's signature of each has been verified.
-	later map[uint64]*wire.Batch
+	// author's signature of each tree head has been verified.
+	later map[uint64]heldBatch
 	// holdUntil is when the batch that is next was dated, if it lies ahead of
 	// this member's clock.
 	holdUntil protocol.Micros
@@ -81,6 +81,13 @@ type logState struct {
 	revoted map[protocol.MemberID]protocol.Micros
 }
 
+// heldBatch is a batch and who delivered it. The author's signature covers what
+// the batch leads to, not the batch: somebody else may have changed it.
+type heldBatch struct {
+	*wire.Batch
+	from protocol.MemberID
+}
+
 func newLog(id protocol.MemberID) *logState {
 	return &logState{
 		id:      id,
@@ -88,7 +95,7 @@ func newLog(id protocol.MemberID) *logState {
 		chain:   []mark{{signed: wire.Signed{Root: merkle.EmptyRoot}}},
 		tallies: map[uint64]*quorum.Tally{},
 		early:   map[protocol.MemberID][]wire.Vote{},
-		later:   map[uint64]*wire.Batch{},
+		later:   map[uint64]heldBatch{},
 		revoted: map[protocol.MemberID]protocol.Micros{},
 	}
 }

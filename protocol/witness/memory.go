@@ -2,6 +2,7 @@ package witness
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -27,6 +28,18 @@ type memoryLog struct {
 type storedBatch struct {
 	old, size uint64
 	encoded   []byte
+}
+
+// Clone returns a copy that does not change with the original.
+func (s *MemoryStorage) Clone() MemoryStorage {
+	out := MemoryStorage{logs: make(map[protocol.MemberID]*memoryLog, len(s.logs))}
+	for id, l := range s.logs {
+		out.logs[id] = &memoryLog{
+			batches: slices.Clone(l.batches), hashes: slices.Clone(l.hashes),
+			certs: slices.Clone(l.certs), evidence: l.evidence,
+		}
+	}
+	return out
 }
 
 func (s *MemoryStorage) log(id protocol.MemberID) *memoryLog {

@@ -1,0 +1,56 @@
+package witness
+
+import "fmt"
+
+// CheckBounds reports what the machine holds more of than its bounds allow. An
+// error is a bug; simulation looks for it.
+func (m *Machine) CheckBounds() error {
+	a := &m.author
+	n := m.committee.N()
+	for _, b := range []struct {
+		what      string
+		is, limit int
+	}{
+		{"pending submissions", len(a.pending), a.pacer.MaxPending},
+		{"pending bytes", a.pendingBytes, a.pacer.MaxPendingBytes},
+		{"batches without a certificate", a.inflight(), max(a.pacer.Window, maxUncertified+1)},
+		{"awaited batches", len(m.waiting), n * (maxUncertified + 1)},
+		{"unsent votes", len(m.votes), 0},
+	} {
+		if b.is > b.limit {
+			return fmt.Errorf("%d %s, at most %d are allowed", b.is, b.what, b.limit)
+		}
+	}
+	for _, l := range m.logs {
+		if err := m.checkLogBounds(l); err != nil {
+			return fmt.Errorf("log %d: %w", l.id, err)
+		}
+	}
+	return nil
+}
+
+func (m *Machine) checkLogBounds(l *logState) error {
+	early := 0
+	for _, votes := range l.early {
+		early = max(early, len(votes))
+	}
+	uncertified := maxUncertified + 1
+	if l.id == m.self {
+		uncertified = max(uncertified, m.author.pacer.Window)
+	}
+	for _, b := range []struct {
+		what      string
+		is, limit int
+	}{
+		{"batches kept for later", len(l.later), maxLater},
+		{"early votes of one member", early, maxEarly},
+		{"members with early votes", len(l.early), m.committee.N()},
+		{"marks", len(l.chain), 2*maxChain + uncertified + 1},
+		{"leaves in memory", l.tail.Leaves(), rebaseLeaves + (uncertified+1)*(m.params.MaxBatchEntries+1)},
+	} {
+		if b.is > b.limit {
+			return fmt.Errorf("%d %s, at most %d are allowed", b.is, b.what, b.limit)
+		}
+	}
+	return nil
+}

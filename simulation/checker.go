@@ -1,0 +1,299 @@
+package simulation
+
+import (
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+	"github.com/strataos/strataos/protocol/witness"
+)
+
+// Violation is something that must never be.
+type Violation struct {
+	// Rule names what was broken.
+	Rule string `json:"rule"`
+	// At is when, in microseconds of the run.
+	At     protocol.Micros `json:"at_us"`
+	Detail string          `json:"detail"`
+}
+
+// maxViolations bounds what a run tells: the first one matters most.
+const maxViolations = 20
+
+// checker holds a run to what must always be true, seeing all members at once:
+//
+//	certificate  no two certificates for one log and size have different roots
+//	vote         no honest member cosigns two roots for one log and size
+//	durable      what an honest member cosigned, it has on disk
+//	proof        an answer's proof verifies against the network's policy
+//	kept         what was acknowledged is in the certified log of every member
+//	prefix       the logs of honest members agree
+//	time         a batch is later than the one before it and than its parents
+//	blame        nobody finds an honest member at fault
+//	bounds       no queue outgrows its bound
+//	answers      every submission has one answer, which is about it
+//	codec        members read what members write
+//	machine      no machine fails, unless its disk does
+//	storage      what is persisted fits what is stored
+//	liveness     once faults have ended, all converge in time
+type checker struct {
+	w          *world
+	violations []Violation
+	certs      map[headKey]protocol.Hash
+	votes      map[voteKey]protocol.Hash
+	newest     []uint64 // largest certified size of each log
+	acks       []ack
+}
+
+type headKey struct {
+	log  protocol.MemberID
+	size uint64
+}
+
+type voteKey struct {
+	headKey
+	voter protocol.MemberID
+}
+
+// ack is an acknowledged leaf.
+type ack struct {
+	log   protocol.MemberID
+	index uint64
+	leaf  tlog.Hash
+}
+
+// proveEvery is how many answers one proof is verified for: verifying is the
+// dearest thing that a checker does.
+const proveEvery = 16
+
+func newChecker(w *world) *checker {
+	return &checker{
+		w: w, certs: map[headKey]protocol.Hash{}, votes: map[voteKey]protocol.Hash{},
+		newest: make([]uint64, w.scenario.Nodes),
+	}
+}
+
+func (c *checker) fail(rule, format string, args ...any) {
+	if len(c.violations) >= maxViolations {
+		return
+	}
+	v := Violation{rule, c.w.sched.now - epoch, fmt.Sprintf(format, args...)}
+	c.violations = append(c.violations, v)
+	c.w.trace.say(c.w.sched.now, -1, "VIOLATION of %s: %s", rule, v.Detail)
+	c.w.stats.marks = append(c.w.stats.marks, Mark{"violation", -1, v.At})
+}
+
+// said sees every message of an honest member.
+func (c *checker) said(n *node, msg wire.Message) {
+	switch msg := msg.(type) {
+	case *wire.Votes:
+		if msg.Voter == n.id {
+			for _, v := range msg.Votes {
+				c.signed(n, v.Log, v.Size, v.Root)
+			}
+		}
+	case *wire.Batch:
+		if msg.Author == n.id {
+			c.signed(n, n.id, msg.Size(), msg.Root)
+		}
+	}
+}
+
+// signed sees a cosignature of an honest member leave it.
+func (c *checker) signed(n *node, log protocol.MemberID, size uint64, root protocol.Hash) {
+	if !c.w.honest(n.id) {
+		return
+	}
+	key := voteKey{headKey{log, size}, n.id}
+	old, again := c.votes[key]
+	if again && old != root {
+		c.fail("vote", "node-%d cosigned %s and %s for the log of node-%d at size %d", n.id+1, old, root, log+1, size)
+	}
+	if again {
+		return
+	}
+	c.votes[key] = root
+	if stored, err := durableRoot(n, log, size); err != nil || stored != root {
+		c.fail("durable", "node-%d cosigned the log of node-%d at size %d before it was durable", n.id+1, log+1, size)
+	}
+}
+
+// durableRoot is the root of a log at a size, from what a crash would leave.
+func durableRoot(n *node, log protocol.MemberID, size uint64) (protocol.Hash, error) {
+	stored, err := n.disk.durable.Size(log)
+	if err != nil || stored < size {
+		return protocol.Hash{}, fmt.Errorf("%d leaves are durable: %w", stored, err)
+	}
+	root, err := tlog.TreeHash(int64(size), n.disk.durable.Hashes(log))
+	return protocol.Hash(root), err
+}
+
+// certified sees every certificate that a member takes for good.
+func (c *checker) certified(n *node, cert *quorum.Certificate) {
+	if n.liar != nil {
+		return
+	}
+	key := headKey{cert.Log(), cert.Size()}
+	old, again := c.certs[key]
+	switch {
+	case !again:
+		c.certs[key] = cert.Root()
+		c.w.stats.Certificates++
+		c.newest[key.log] = max(c.newest[key.log], key.size)
+		c.w.stats.marks = append(c.w.stats.marks, Mark{"certificate", int(key.log), c.w.sched.now - epoch})
+	case old != cert.Root():
+		c.fail("certificate", "the log of node-%d has certificates of %s and %s at size %d", key.log+1, old, cert.Root(), key.size)
+	}
+	c.w.trace.note(c.w.sched.now, traceCertify, int(n.id), nil, uint64(key.log), key.size)
+	c.w.trace.say(c.w.sched.now, int(n.id), "holds a certificate of node-%d's log at size %d", key.log+1, key.size)
+}
+
+// acknowledged sees every answer that a client gets.
+func (c *checker) acknowledged(n *node, e witness.Resolved, it witness.ResolvedItem) {
+	if n.liar != nil {
+		return // a liar may answer what it likes
+	}
+	leaf := recordHash(it.Entry)
+	c.acks = append(c.acks, ack{n.id, it.Index, leaf})
+	for _, s := range e.Cert.Cosignatures() {
+		signer := c.w.nodes[s.Member]
+		if !c.w.honest(s.Member) {
+			continue
+		}
+		if got, err := leafAt(&signer.disk.durable, n.id, it.Index); err != nil || got != leaf {
+			c.fail("durable", "node-%d cosigned leaf %d of node-%d, which it has not on disk: %v", s.Member+1, it.Index, n.id+1, err)
+		}
+	}
+	if len(c.acks)%proveEvery == 1 {
+		c.prove(n, e, it)
+	}
+}
+
+func leafAt(s *witness.MemoryStorage, log protocol.MemberID, index uint64) (tlog.Hash, error) {
+	h, err := s.Hashes(log).ReadHashes([]int64{tlog.StoredHashIndex(0, int64(index))})
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	return h[0], nil
+}
+
+// prove makes the proof that the API would answer with, and verifies it.
+func (c *checker) prove(n *node, e witness.Resolved, it witness.ResolvedItem) {
+	var reader tlog.HashReader = &e.Tree
+	if it.Index < e.Tree.Base() {
+		reader = n.disk.Hashes(n.id)
+	}
+	path, err := tlog.ProveRecord(int64(e.Cert.Size()), int64(it.Index), reader)
+	if err != nil {
+		c.fail("proof", "leaf %d of node-%d: %v", it.Index, n.id+1, err)
+		return
+	}
+	p := proof.NewCheckpoint(c.w.committee, e.Cert).Prove(it.Entry, it.Index, path)
+	if _, err := proof.Verify(c.w.policy, p, proof.Claims{Hash: it.Entry.Hash.String()}); err != nil {
+		c.fail("proof", "leaf %d of node-%d: %v", it.Index, n.id+1, err)
+	}
+}
+
+func (c *checker) accused(n *node, e *wire.Evidence) {
+	c.w.stats.Accusations++
+	c.w.trace.note(c.w.sched.now, traceAccuse, int(n.id), nil, uint64(e.Author))
+	c.w.trace.say(c.w.sched.now, int(n.id), "has evidence against node-%d", e.Author+1)
+	if n.liar == nil && c.w.honest(e.Author) {
+		c.fail("blame", "node-%d has evidence against node-%d, which is honest", n.id+1, e.Author+1)
+	}
+}
+
+func (c *checker) blamed(n *node, b witness.Blame) {
+	c.w.stats.Blames++
+	if n.liar == nil && c.w.honest(b.Member) && !c.w.corrupting() {
+		c.fail("blame", "node-%d blames node-%d, which is honest: %s", n.id+1, b.Member+1, b.Reason)
+	}
+}
+
+// final checks what can only be said at the end, when all is well again.
+func (c *checker) final() {
+	for i := range c.w.nodes {
+		if n := c.w.nodes[i]; n.liar == nil && n.up {
+			c.checkKept(n)
+			c.checkTimes(n)
+		}
+	}
+	c.checkPrefixes()
+}
+
+// checkKept demands that a member's certified logs hold all that was
+// acknowledged.
+func (c *checker) checkKept(n *node) {
+	status := n.machine.Status()
+	for _, a := range c.acks {
+		got, err := leafAt(&n.disk.MemoryStorage, a.log, a.index)
+		if err != nil || got != a.leaf || status[a.log].Certified <= a.index {
+			c.fail("kept", "leaf %d of node-%d was acknowledged and is not certified at node-%d: %v", a.index, a.log+1, n.id+1, err)
+			return
+		}
+	}
+}
+
+// checkTimes walks every log of a member and holds each batch to the time rule.
+func (c *checker) checkTimes(n *node) {
+	ends := map[headKey]protocol.Micros{}
+	var batches []*wire.Batch
+	for i := range c.w.nodes {
+		log := protocol.MemberID(i)
+		size := n.machine.Status()[i].Certified
+		for at := uint64(0); at < size; {
+			encoded, err := n.disk.MemoryStorage.BatchAt(log, at)
+			if err != nil || encoded == nil {
+				c.fail("kept", "node-%d lacks leaf %d of node-%d: %v", n.id+1, at, log+1, err)
+				return
+			}
+			b, err := wire.DecodeBatch(encoded, c.w.maxMessage)
+			if err != nil {
+				c.fail("codec", "node-%d stores what it cannot read: %v", n.id+1, err)
+				return
+			}
+			if before := ends[headKey{log, b.Old}]; b.Time <= before {
+				c.fail("time", "node-%d's batch at %d is not later than the one before", log+1, b.Old)
+			}
+			ends[headKey{log, b.Size()}] = b.Time
+			batches = append(batches, b)
+			at = b.Size()
+		}
+	}
+	for _, b := range batches {
+		for _, p := range b.Parents {
+			if t, ok := ends[headKey{p.Member, p.Size}]; !ok || b.Time <= t {
+				c.fail("time", "node-%d's batch at %d is not later than its parent, node-%d at %d", b.Author+1, b.Old, p.Member+1, p.Size)
+			}
+		}
+	}
+}
+
+// checkPrefixes compares the certified logs of honest members.
+func (c *checker) checkPrefixes() {
+	for i := range c.w.nodes {
+		log := protocol.MemberID(i)
+		var size uint64
+		var first *node
+		var root tlog.Hash
+		for _, n := range c.w.nodes {
+			if n.liar != nil || !n.up {
+				continue
+			}
+			own := n.machine.Status()[i].Certified
+			if first == nil {
+				first, size = n, own
+			}
+			at := min(size, own)
+			a, err := tlog.TreeHash(int64(at), first.disk.MemoryStorage.Hashes(log))
+			b, err2 := tlog.TreeHash(int64(at), n.disk.MemoryStorage.Hashes(log))
+			if root = a; err != nil || err2 != nil || root != b {
+				c.fail("prefix", "node-%d and node-%d differ in the first %d leaves of node-%d (%v, %v)", first.id+1, n.id+1, at, log+1, err, err2)
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package simulation
+
+import (
+	"errors"
+	"math/rand/v2"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+	"github.com/strataos/strataos/protocol/witness"
+)
+
+var (
+	errDiskFull = errors.New("the disk is full")
+	errBitRot   = errors.New("a checksum does not match")
+)
+
+// disk is a member's storage. What is written is visible at once, as it is in
+// a real store, and durable once it is synced; a crash keeps some beginning of
+// what was not. It implements witness.Storage.
+type disk struct {
+	witness.MemoryStorage // what is visible
+	durable               witness.MemoryStorage
+	unsynced              []witness.Record
+	rotten                bool // some of what is stored was damaged
+	full                  bool
+	slow                  float64 // factor of a sync's time; 1 is normal
+	stalledUntil          protocol.Micros
+}
+
+// write makes records visible.
+func (d *disk) write(records []witness.Record) error {
+	if d.full {
+		return errDiskFull
+	}
+	d.unsynced = append(d.unsynced, records...)
+	return d.Apply(records)
+}
+
+// sync makes durable what is visible.
+func (d *disk) sync() error {
+	if d.full {
+		return errDiskFull
+	}
+	records := d.unsynced
+	d.unsynced = nil
+	return d.durable.Apply(records)
+}
+
+// crash loses what was not synced, but for a beginning that chance chooses.
+func (d *disk) crash(rng *rand.Rand) error {
+	keep := rng.IntN(len(d.unsynced) + 1)
+	if err := d.durable.Apply(d.unsynced[:keep]); err != nil {
+		return err
+	}
+	d.unsynced = nil
+	d.MemoryStorage = d.durable.Clone()
+	return nil
+}
+
+// wipe loses everything.
+func (d *disk) wipe() { *d = disk{slow: 1} }
+
+// BatchAt implements witness.Storage. Damage is noticed when batches are read,
+// since their checksums are.
+func (d *disk) BatchAt(log protocol.MemberID, leaf uint64) ([]byte, error) {
+	if d.rotten {
+		return nil, errBitRot
+	}
+	return d.MemoryStorage.BatchAt(log, leaf)
+}
+
+// Hashes implements witness.Storage.
+func (d *disk) Hashes(log protocol.MemberID) tlog.HashReader {
+	if d.rotten {
+		return tlog.HashReaderFunc(func([]int64) ([]tlog.Hash, error) { return nil, errBitRot })
+	}
+	return d.MemoryStorage.Hashes(log)
+}
+
+// Certificate implements witness.Storage.
+func (d *disk) Certificate(log protocol.MemberID, size uint64) (quorum.Claim, bool, error) {
+	if d.rotten {
+		return quorum.Claim{}, false, errBitRot
+	}
+	return d.MemoryStorage.Certificate(log, size)
+}
+
+// Evidence implements witness.Storage.
+func (d *disk) Evidence(log protocol.MemberID) (*wire.Evidence, error) {
+	if d.rotten {
+		return nil, errBitRot
+	}
+	return d.MemoryStorage.Evidence(log)
+}

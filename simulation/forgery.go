@@ -1,0 +1,121 @@
+package simulation
+
+import (
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/merkle"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// Bounds of what a forger keeps.
+const (
+	maxHistories = 5
+	maxBatches   = 60
+)
+
+// forgery is the histories of its own log that a liar has signed. The first is
+// the one of its machine.
+type forgery struct {
+	histories []*history
+	made      int
+}
+
+type history struct {
+	tree    merkle.Tail
+	batches []*wire.Batch
+}
+
+func (h *history) add(b *wire.Batch) {
+	h.tree.Append(tlog.RecordHash(b.Header().Append(nil)))
+	for _, it := range b.Items {
+		// Items of honest machines are canonical, and so are the forger's.
+		e, err := protocol.CheckEvent(it.Body, len(it.Body))
+		if err != nil {
+			return
+		}
+		h.tree.Append(recordHash(protocol.Entry{Kind: it.Kind, Hash: e.Hash, Time: b.Time}))
+	}
+	h.batches = append(h.batches, b)
+}
+
+// follow keeps the beginning of what the liar's own machine signs.
+func (f *forgery) follow(b *wire.Batch) {
+	if len(f.histories) == 0 {
+		f.histories = []*history{{}}
+	}
+	if main := f.histories[0]; b.Old == main.tree.Size() && len(main.batches) < maxBatches {
+		main.add(b)
+	}
+}
+
+// fork begins a history that shares a part of another.
+func (f *forgery) fork(h *history, keep int) *history {
+	out := &history{}
+	for _, b := range h.batches[:keep] {
+		out.add(b)
+	}
+	if len(f.histories) >= maxHistories {
+		f.histories = append(f.histories[:1], f.histories[2:]...)
+	}
+	f.histories = append(f.histories, out)
+	return out
+}
+
+// sign signs a batch at the end of a history.
+func (l *liar) sign(h *history, parents []protocol.Parent) *wire.Batch {
+	l.forgery.made++
+	e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"sim.forged","payload":{"n":%d}}`, l.forgery.made), l.w.params.MaxEventBytes)
+	if err != nil {
+		return nil
+	}
+	b := &wire.Batch{
+		Author: l.n.id, Old: h.tree.Size(), Time: l.n.clock.read(l.w.sched.now), Parents: parents,
+		Items: []wire.Item{{Kind: protocol.KindAttest, Body: e.Canonical}}, Cert: quorum.Claim{Log: l.n.id},
+	}
+	if k := len(h.batches); k > 0 {
+		b.Time, b.Round = max(b.Time, h.batches[k-1].Time+1), h.batches[k-1].Round
+	}
+	h.add(b)
+	b.Root = h.tree.Root()
+	sig := l.w.signers[l.n.id].Cosign(l.w.committee.Checkpoint(l.n.id, b.Size(), b.Root), b.Time.Seconds())
+	b.CosignTime, b.Cosignature = sig.Time, sig.Bytes
+	return b
+}
+
+// equivocate extends one of the histories, or begins one, and shows a batch of
+// it to some members.
+func (l *liar) equivocate() {
+	f := &l.forgery
+	if len(f.histories) == 0 {
+		f.histories = []*history{{}}
+	}
+	h := f.histories[l.rng.IntN(len(f.histories))]
+	if h == f.histories[0] || len(h.batches) >= maxBatches || l.rng.IntN(8) == 0 {
+		h = f.fork(h, l.rng.IntN(len(h.batches)+1))
+	}
+	b := l.sign(h, nil)
+	if l.rng.IntN(3) == 0 {
+		b = h.batches[l.rng.IntN(len(h.batches))]
+	}
+	l.tell(b, func(protocol.MemberID) bool { return l.rng.IntN(2) == 0 })
+}
+
+// badParents signs a batch at the end of its log that names wrong parents.
+func (l *liar) badParents() {
+	l.forgery.follow(&wire.Batch{Old: ^uint64(0)}) // there is a first history
+	h := l.forgery.fork(l.forgery.histories[0], len(l.forgery.histories[0].batches))
+	var parents []protocol.Parent
+	for range 1 + l.rng.IntN(3) {
+		p := protocol.Parent{Member: l.someone(), Size: l.rng.Uint64N(200)}
+		if head := l.n.machine.Status()[p.Member]; l.rng.IntN(2) == 0 {
+			p.Size = head.Stored + l.rng.Uint64N(3)
+		}
+		p.Root[0] = byte(l.rng.IntN(2))
+		parents = append(parents, p)
+	}
+	l.tell(l.sign(h, parents), func(protocol.MemberID) bool { return true })
+}

@@ -1,0 +1,241 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// liar is what a member does that does not keep to the protocol. It has the
+// real key and a real machine, whose messages it changes, holds back or adds to.
+type liar struct {
+	w       *world
+	n       *node
+	rng     *rand.Rand
+	does    map[string]bool
+	few     []bool // the members that it talks to, if it talks to a few
+	heardOf [][]byte
+	forgery forgery
+	stopped bool
+}
+
+// behaviour is a way to lie. Each is said in one sentence.
+type behaviour struct {
+	says string
+	// attack is what the liar does of itself from time to time, if anything.
+	attack func(l *liar)
+}
+
+// behaviours are the ways to lie, by name.
+var behaviours = map[string]behaviour{
+	"equivocate": {"signs several histories of its log and shows each to some", (*liar).equivocate},
+	"double-vote": {"votes for everything that it hears of, whatever it voted for before, and tells everybody",
+		nil},
+	"withhold":    {"never votes", nil},
+	"late":        {"dates its batches and votes far back", nil},
+	"early":       {"dates its batches and votes far ahead", nil},
+	"few":         {"talks to a few members only", nil},
+	"garbage":     {"sends noise and damaged copies of what it heard", (*liar).garbage},
+	"replay":      {"sends what it heard before again", (*liar).replay},
+	"stale":       {"answers requests with old, cut or mixed up ranges, and boasts of logs that it has not", nil},
+	"bad-parents": {"signs batches with parents that are not certified, not there or out of order", (*liar).badParents},
+	"silent":      {"says nothing at all", nil},
+}
+
+// attackEvery is the mean time between two attacks of a liar.
+const attackEvery = 150 * protocol.Millisecond
+
+// maxHeard bounds what a liar remembers to send again.
+const maxHeard = 64
+
+// chooseLiars makes some members lie as the scenario and the seed say.
+func (w *world) chooseLiars() {
+	rng := newStream(w.seed, streamLiars)
+	for _, i := range rng.Perm(len(w.nodes))[:w.scenario.Liars.Members] {
+		n := w.nodes[i]
+		l := &liar{w: w, n: n, rng: newStream(rng.Uint64(), streamLiars), does: map[string]bool{}}
+		names := w.scenario.Liars.Behaviours
+		if len(names) == 0 {
+			all := sortedKeys(behaviours)
+			l.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+			names = all[:1+l.rng.IntN(3)]
+		}
+		for _, name := range names {
+			l.does[name] = true
+			w.stats.fault("liar:" + name)
+		}
+		l.prepare()
+		n.liar = l
+	}
+}
+
+func (l *liar) prepare() {
+	l.few = make([]bool, len(l.w.nodes))
+	for i := range l.few {
+		l.few[i] = l.rng.IntN(2) == 0
+	}
+	switch {
+	case l.does["late"]:
+		l.n.clock.jump(-between(l.rng, protocol.Second, 86_400*protocol.Second))
+	case l.does["early"]:
+		l.n.clock.jump(between(l.rng, protocol.Second, 3_600*protocol.Second))
+	}
+}
+
+// String names what the liar does.
+func (l *liar) String() string {
+	var names []string
+	for name := range l.does {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, "+")
+}
+
+// deaf reports whether the liar answers no client.
+func (l *liar) deaf() bool { return l.does["silent"] }
+
+// start sets the attacks going.
+func (l *liar) start() {
+	var attacks []func(*liar)
+	for _, name := range sortedKeys(behaviours) {
+		if b := behaviours[name]; b.attack != nil && l.does[name] {
+			attacks = append(attacks, b.attack)
+		}
+	}
+	if len(attacks) > 0 {
+		l.next(attacks)
+	}
+}
+
+func (l *liar) next(attacks []func(*liar)) {
+	l.w.sched.after(exponential(l.rng, attackEvery), func() {
+		if l.stopped {
+			return
+		}
+		if l.n.up && !l.does["silent"] {
+			attacks[l.rng.IntN(len(attacks))](l)
+		}
+		l.next(attacks)
+	})
+}
+
+// send sends what the liar makes of a message of its machine.
+func (l *liar) send(msg wire.Message, to []protocol.MemberID) {
+	if l.does["silent"] {
+		return
+	}
+	if votes, ok := msg.(*wire.Votes); ok && l.does["withhold"] && votes.Voter == l.n.id {
+		return
+	}
+	if batch, ok := msg.(*wire.Batch); ok && l.does["equivocate"] && batch.Author == l.n.id {
+		l.forgery.follow(batch)
+	}
+	if l.does["stale"] {
+		msg = l.stale(msg)
+	}
+	for _, id := range to {
+		if !l.does["few"] || l.few[id] {
+			l.w.send(l.n.id, msg, id)
+		}
+	}
+}
+
+// heard sees what the liar's machine is about to receive.
+func (l *liar) heard(_ protocol.MemberID, data []byte) {
+	if l.does["replay"] || l.does["garbage"] {
+		if len(l.heardOf) < maxHeard {
+			l.heardOf = append(l.heardOf, data)
+		} else {
+			l.heardOf[l.rng.IntN(maxHeard)] = data
+		}
+	}
+	if !l.does["double-vote"] || l.stopped {
+		return
+	}
+	if m, err := wire.Decode(data, l.w.maxMessage); err == nil {
+		if b, ok := m.(*wire.Batch); ok && l.w.committee.Has(b.Author) && b.Author != l.n.id {
+			l.voteFor(b)
+		}
+	}
+}
+
+func (l *liar) voteFor(b *wire.Batch) {
+	sig := l.w.signers[l.n.id].Cosign(l.w.committee.Checkpoint(b.Author, b.Size(), b.Root), l.n.clock.read(l.w.sched.now).Seconds())
+	msg := &wire.Votes{Voter: l.n.id, Votes: []wire.Vote{{Log: b.Author, Size: b.Size(), Root: b.Root, Time: sig.Time, Sig: sig.Bytes}}}
+	l.tell(msg, func(protocol.MemberID) bool { return true })
+}
+
+// tell sends a message to the members that a predicate names.
+func (l *liar) tell(msg wire.Message, which func(protocol.MemberID) bool) {
+	for i := range l.w.nodes {
+		if id := protocol.MemberID(i); id != l.n.id && which(id) {
+			l.w.send(l.n.id, msg, id)
+		}
+	}
+}
+
+func (l *liar) someone() protocol.MemberID {
+	return protocol.MemberID((int(l.n.id) + 1 + l.rng.IntN(max(len(l.w.nodes)-1, 1))) % len(l.w.nodes))
+}
+
+func (l *liar) garbage() {
+	data := make([]byte, 1+l.rng.IntN(300))
+	for i := range data {
+		data[i] = byte(l.rng.Uint32())
+	}
+	if len(l.heardOf) > 0 && l.rng.IntN(3) > 0 {
+		data = slices.Clone(l.heardOf[l.rng.IntN(len(l.heardOf))])
+		for range 1 + l.rng.IntN(3) {
+			data[l.rng.IntN(len(data))] ^= 1 << l.rng.IntN(8)
+		}
+	}
+	l.w.net.send(l.n.id, l.someone(), data)
+}
+
+func (l *liar) replay() {
+	for range 1 + l.rng.IntN(20) {
+		if len(l.heardOf) > 0 {
+			l.w.net.send(l.n.id, l.someone(), l.heardOf[l.rng.IntN(len(l.heardOf))])
+		}
+	}
+}
+
+// stale spoils what others catch up with.
+func (l *liar) stale(msg wire.Message) wire.Message {
+	switch msg := msg.(type) {
+	case *wire.Range:
+		r := *msg
+		switch l.rng.IntN(4) {
+		case 0:
+			r.Items = nil
+		case 1:
+			r.Items = r.Items[:l.rng.IntN(len(r.Items)+1)]
+			r.More = true
+		case 2:
+			r.Items = slices.Clone(r.Items)
+			slices.Reverse(r.Items)
+		case 3:
+			r.Log = l.someone()
+		}
+		return &r
+	case *wire.Heads:
+		h := *msg
+		h.Heads = slices.Clone(h.Heads)
+		for i := range h.Heads {
+			switch l.rng.IntN(4) {
+			case 0:
+				h.Heads[i].Signed.Size += uint64(l.rng.IntN(1000))
+			case 1:
+				h.Heads[i].Certified += uint64(l.rng.IntN(1000))
+			case 2:
+				h.Heads[i].Frozen = true
+			}
+		}
+		return &h
+	}
+	return msg
+}

@@ -1,0 +1,122 @@
+package simulation
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/strataos/strataos/protocol"
+)
+
+// Options say how a run is watched.
+type Options struct {
+	// Trace receives a readable log of the run.
+	Trace io.Writer
+	// Progress is called now and then with the share of the run that is done,
+	// from 0 to 1.
+	Progress func(done float64)
+}
+
+// Result is the verdict on a run and its figures.
+type Result struct {
+	Scenario   string      `json:"scenario"`
+	Seed       uint64      `json:"seed"`
+	Nodes      int         `json:"nodes"`
+	Liars      int         `json:"liars"`
+	TraceHash  string      `json:"trace_hash"`
+	Violations []Violation `json:"violations"`
+	// Events is how many things happened, VirtualSeconds how long the run was
+	// on its own clock, WallSeconds on ours.
+	Events         uint64  `json:"events"`
+	VirtualSeconds float64 `json:"virtual_seconds"`
+	WallSeconds    float64 `json:"wall_seconds"`
+	// ConvergedSeconds is how long the network took to converge after all
+	// faults had ended.
+	ConvergedSeconds float64 `json:"converged_seconds"`
+	Stats            *Stats  `json:"stats"`
+}
+
+// Good reports whether nothing was violated.
+func (r *Result) Good() bool { return len(r.Violations) == 0 }
+
+// Run runs a scenario with a seed. An error says that the scenario cannot be
+// run, or that the context ended; what the network does wrong is in the Result.
+func Run(ctx context.Context, s *Scenario, seed uint64, o Options) (*Result, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	started := time.Now()
+	w, err := newWorld(s, seed, o.Trace)
+	if err != nil {
+		return nil, err
+	}
+	stop := w.watch(ctx, o)
+	w.begin()
+	faultsEnd := epoch + s.Duration.micros()
+	w.sched.run(faultsEnd, stop)
+	healed := w.sched.now
+	w.heal()
+	w.sched.run(healed+s.Settle.micros(), func() bool { return stop() || w.converged() })
+	converged := w.sched.now - healed
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	w.finish(converged)
+	if w.trace.err != nil {
+		return nil, w.trace.err
+	}
+	return &Result{
+		Scenario: s.Name, Seed: seed, Nodes: s.Nodes, Liars: s.Liars.Members,
+		TraceHash: w.trace.sum(), Violations: w.check.violations,
+		Events: w.sched.count, VirtualSeconds: seconds(w.sched.now - epoch),
+		WallSeconds: time.Since(started).Seconds(), ConvergedSeconds: seconds(converged), Stats: w.stats,
+	}, nil
+}
+
+// watch returns what tells a run to stop early: at a violation, since what
+// follows one means little, or with the context.
+func (w *world) watch(ctx context.Context, o Options) func() bool {
+	calls := 0
+	return func() bool {
+		if calls++; o.Progress != nil && calls%256 == 0 {
+			o.Progress(min(float64(w.sched.now-epoch)/float64(w.scenario.Duration.micros()), 1))
+		}
+		return len(w.check.violations) > 0 || calls%64 == 0 && ctx.Err() != nil
+	}
+}
+
+func (w *world) begin() {
+	for _, n := range w.nodes {
+		w.sched.after(between(n.rng, 0, 50*protocol.Millisecond), n.boot)
+		if n.liar != nil {
+			n.liar.start()
+		}
+	}
+	w.load.start()
+	w.faults.start()
+}
+
+// heal ends the first phase: nothing goes wrong any more, and no new events
+// come. Liars attack no more, but are no more helpful than before.
+func (w *world) heal() {
+	w.trace.say(w.sched.now, -1, "everything heals")
+	w.load.stopped = true
+	w.faults.heal()
+	for _, n := range w.nodes {
+		if n.liar != nil {
+			n.liar.stopped = true
+		}
+	}
+}
+
+func (w *world) finish(converged protocol.Micros) {
+	if len(w.check.violations) == 0 && !w.converged() {
+		w.check.fail("liveness", "no convergence within %s: %s", text(converged), w.standing())
+	}
+	if len(w.check.violations) == 0 {
+		w.check.final()
+	}
+	w.stats.close(w)
+}
+
+func seconds(t protocol.Micros) float64 { return float64(t) / float64(protocol.Second) }

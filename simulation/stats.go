@@ -1,0 +1,148 @@
+package simulation
+
+import (
+	"slices"
+
+	"github.com/strataos/strataos/protocol"
+)
+
+// Stats are the figures of a run.
+type Stats struct {
+	Submitted    int `json:"submitted"`
+	Acknowledged int `json:"acknowledged"`
+	Refused      int `json:"refused"`
+	TimedOut     int `json:"timed_out"`
+	Interrupted  int `json:"interrupted"`
+	Certificates int `json:"certificates"` // distinct ones
+	Accusations  int `json:"accusations"`
+	Blames       int `json:"blames"`
+	Rejected     int `json:"rejected"`   // messages that could not be read
+	Overflowed   int `json:"overflowed"` // messages that an inbox had no room for
+	Messages     int `json:"messages"`
+	Bytes        int `json:"bytes"`
+	// Faults counts what went wrong, by kind, and FaultPairs how often a kind
+	// began while another was at work.
+	Faults     map[string]int `json:"faults"`
+	FaultPairs map[string]int `json:"fault_pairs"`
+	// Latency is from submission to answer, in milliseconds.
+	Latency Percentiles `json:"latency_ms"`
+	Nodes   []NodeStats `json:"nodes"`
+
+	latencies []protocol.Micros
+	active    map[string]int
+	spans     []Span
+	marks     []Mark
+}
+
+// Percentiles of a distribution.
+type Percentiles struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+// NodeStats are the figures of one member.
+type NodeStats struct {
+	Acknowledged int     `json:"acknowledged"`
+	Messages     int     `json:"messages"`
+	Bytes        int     `json:"bytes"`
+	FloorMs      float64 `json:"floor_ms"` // least time to a certificate that the links allow
+	Liar         string  `json:"liar,omitempty"`
+	LostDisk     bool    `json:"lost_disk,omitempty"`
+}
+
+// Span is a fault and when it was at work, in microseconds of the run. Node is
+// the member that it hit, or −1.
+type Span struct {
+	Kind     string
+	Node     int
+	From, To protocol.Micros
+}
+
+// Mark is something that happened at a member.
+type Mark struct {
+	Kind string // certificate, recovered, violation
+	Node int
+	At   protocol.Micros
+}
+
+func newStats(nodes int) *Stats {
+	return &Stats{
+		Faults: map[string]int{}, FaultPairs: map[string]int{}, active: map[string]int{},
+		Nodes: make([]NodeStats, nodes),
+	}
+}
+
+func (s *Stats) sent(from protocol.MemberID, bytes int) {
+	s.Messages++
+	s.Bytes += bytes
+	s.Nodes[from].Messages++
+	s.Nodes[from].Bytes += bytes
+}
+
+func (s *Stats) acknowledged(d protocol.Micros, node protocol.MemberID) {
+	s.Acknowledged++
+	s.Nodes[node].Acknowledged++
+	s.latencies = append(s.latencies, d)
+}
+
+// fault counts something that chance did to a message.
+func (s *Stats) fault(kind string) { s.Faults[kind]++ }
+
+// begin counts a fault that lasts, and the pairs that it makes with others.
+func (s *Stats) begin(kind string) {
+	s.Faults[kind]++
+	for other, n := range s.active {
+		if n > 0 {
+			s.FaultPairs[pair(kind, other)]++
+		}
+	}
+	s.active[kind]++
+}
+
+func (s *Stats) end(kind string) { s.active[kind]-- }
+
+func pair(a, b string) string {
+	if b < a {
+		a, b = b, a
+	}
+	return a + "+" + b
+}
+
+// stepped notes when a member that has booted has caught up with the others.
+func (s *Stats) stepped(n *node) {
+	if !n.behind || !n.machine.Ready() {
+		return
+	}
+	for i, l := range n.machine.Status() {
+		if l.Certified < n.w.check.newest[i] {
+			return
+		}
+	}
+	n.behind = false
+	s.marks = append(s.marks, Mark{"recovered", int(n.id), n.w.sched.now - epoch})
+}
+
+// close computes what is a function of the rest.
+func (s *Stats) close(w *world) {
+	slices.Sort(s.latencies)
+	s.Latency = percentiles(s.latencies)
+	for i, n := range w.nodes {
+		s.Nodes[i].FloorMs = float64(w.net.floor(i, w.committee.Quorum())) / 1000
+		s.Nodes[i].LostDisk = n.lostDisk
+		if n.liar != nil {
+			s.Nodes[i].Liar = n.liar.String()
+		}
+	}
+}
+
+func percentiles(sorted []protocol.Micros) Percentiles {
+	at := func(q float64) float64 {
+		if len(sorted) == 0 {
+			return 0
+		}
+		return float64(sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]) / 1000
+	}
+	return Percentiles{at(0.50), at(0.95), at(0.99), at(1)}
+}

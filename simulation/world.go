@@ -1,0 +1,195 @@
+package simulation
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+// epoch is the virtual time at which runs begin.
+const epoch = 1_700_000_000 * protocol.Second
+
+// networkName is the name of every simulated network.
+const networkName = "strata.example/simulation"
+
+// world is one run.
+type world struct {
+	scenario *Scenario
+	seed     uint64
+	sched    scheduler
+	trace    *trace
+
+	genesis    *protocol.Genesis
+	params     protocol.Params
+	committee  *quorum.Committee
+	policy     *proof.Policy
+	signers    []*cosign.Signer
+	maxMessage int
+
+	nodes  []*node
+	net    *network
+	load   *load
+	check  *checker
+	stats  *Stats
+	faults *injector
+}
+
+func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
+	w := &world{scenario: s, seed: seed, trace: newTrace(out, epoch)}
+	w.sched = scheduler{now: epoch, rng: newStream(seed, streamSchedule)}
+	if err := w.found(); err != nil {
+		return nil, err
+	}
+	w.stats = newStats(s.Nodes)
+	w.check = newChecker(w)
+	w.load = newLoad(w)
+	var err error
+	if w.net, err = newNetwork(w, s); err != nil {
+		return nil, err
+	}
+	machines, clocks := newStream(seed, streamMachines), newStream(seed, streamClock)
+	for i := range s.Nodes {
+		n := &node{w: w, id: protocol.MemberID(i), rng: newStream(machines.Uint64(), streamDisk), disk: disk{slow: 1}}
+		n.clock = clock{
+			offset: between(clocks, -s.Clock.Offset.micros(), s.Clock.Offset.micros()),
+			drift:  (2*clocks.Float64() - 1) * s.Clock.DriftPPM / 1e6,
+			since:  epoch,
+		}
+		w.nodes = append(w.nodes, n)
+	}
+	w.chooseLiars()
+	w.faults = newInjector(w)
+	return w, nil
+}
+
+// found makes the network's genesis, with keys that follow from the names: they
+// need not be secret, and signatures are part of what a seed decides.
+func (w *world) found() error {
+	w.genesis = &protocol.Genesis{Network: networkName, Params: protocol.DefaultParams()}
+	for i := range w.scenario.Nodes {
+		name := fmt.Sprintf("node-%d", i+1)
+		key := sha256.Sum256([]byte("simulated key of " + name))
+		s, err := cosign.NewSigner(networkName+"/"+name, key[:])
+		if err != nil {
+			return err
+		}
+		w.signers = append(w.signers, s)
+		w.genesis.Members = append(w.genesis.Members, protocol.Member{Name: name, PeerID: "peer-" + name, VKey: s.Verifier().String()})
+	}
+	if err := w.genesis.Validate(); err != nil {
+		return err
+	}
+	c, err := quorum.NewCommittee(w.genesis)
+	if err != nil {
+		return err
+	}
+	w.committee = c.WithMemo(cosign.NewMemo())
+	w.params = w.genesis.Params
+	w.maxMessage = wire.MaxMessage(w.params)
+	w.policy, err = proof.ParsePolicy([]byte(proof.PolicyText(w.genesis)))
+	return err
+}
+
+// honest reports whether a member has always kept to the protocol.
+func (w *world) honest(id protocol.MemberID) bool {
+	return w.nodes[id].liar == nil && !w.nodes[id].lostDisk
+}
+
+// faulty is the number of members that have not.
+func (w *world) faulty() int {
+	n := 0
+	for i := range w.nodes {
+		if !w.honest(protocol.MemberID(i)) {
+			n++
+		}
+	}
+	return n
+}
+
+// corrupting reports whether the network changes messages.
+func (w *world) corrupting() bool { return w.scenario.Network.Corrupt > 0 }
+
+// send encodes a message and carries it to members.
+func (w *world) send(from protocol.MemberID, msg wire.Message, to ...protocol.MemberID) {
+	data, err := wire.Encode(msg)
+	if err != nil {
+		w.check.fail("codec", "node-%d cannot write a message: %v", from+1, err)
+		return
+	}
+	for _, id := range to {
+		w.net.send(from, id, data)
+	}
+}
+
+// converged reports whether all honest members store and have certified the
+// same, and everything that they store.
+func (w *world) converged() bool {
+	first := -1
+	for i, n := range w.nodes {
+		if n.liar != nil {
+			continue
+		}
+		if !n.up || !n.machine.Ready() && !w.stopped(n) || w.load.open > 0 {
+			return false
+		}
+		if first < 0 {
+			first = i
+		}
+		if !w.sameLogs(w.nodes[first], n) {
+			return false
+		}
+	}
+	return true
+}
+
+// stopped reports whether a member's own log was stopped by evidence, which
+// happens to those that lost a disk and lied before.
+func (w *world) stopped(n *node) bool { return n.machine.Status()[n.id].Frozen }
+
+func (w *world) sameLogs(a, b *node) bool {
+	x, y := a.machine.Status(), b.machine.Status()
+	for i := range x {
+		if x[i].Certified != y[i].Certified {
+			return false
+		}
+		// What a liar left uncertified may stay so.
+		if w.honest(protocol.MemberID(i)) && (y[i].Stored != y[i].Certified || x[i].Stored != y[i].Stored) {
+			return false
+		}
+	}
+	return true
+}
+
+func sortMicros(times []protocol.Micros) { slices.Sort(times) }
+
+// standing tells where every member stands, for who looks for a fault.
+func (w *world) standing() string {
+	var b strings.Builder
+	for _, n := range w.nodes {
+		switch {
+		case n.liar != nil:
+			fmt.Fprintf(&b, "node-%d lies (%s); ", n.id+1, n.liar)
+		case !n.up:
+			fmt.Fprintf(&b, "node-%d is down; ", n.id+1)
+		default:
+			fmt.Fprintf(&b, "node-%d ready=%v", n.id+1, n.machine.Ready())
+			for _, l := range n.machine.Status() {
+				fmt.Fprintf(&b, " %d/%d", l.Certified, l.Stored)
+				if l.Frozen {
+					b.WriteByte('!')
+				}
+			}
+			b.WriteString("; ")
+		}
+	}
+	fmt.Fprintf(&b, "%d submissions open", w.load.open)
+	return b.String()
+}
