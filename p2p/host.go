@@ -76,7 +76,7 @@ func New(cfg Config, handler Handler) (*Host, error) {
 	}
 	h.host.SetStreamHandler(h.protocol("direct"), h.serveDirect)
 	h.host.SetStreamHandler(h.protocol("echo"), h.serveEcho)
-	h.host.Network().Notify(&network.NotifyBundle{ConnectedF: h.connected, DisconnectedF: h.disconnected})
+	h.host.Network().Notify(&network.NotifyBundle{ConnectedF: h.connection, DisconnectedF: h.connection})
 	return h, nil
 }
 
@@ -208,22 +208,9 @@ func (h *Host) name(what string) string {
 	return "/strata/" + hex.EncodeToString(h.cfg.NetworkID[:8]) + "/" + what + "/1"
 }
 
-func (h *Host) connected(_ network.Network, c network.Conn) {
-	i := h.member(c.RemotePeer())
-	if i < 0 || h.links[i] == nil {
-		return
-	}
-	if h.links[i].setConnected(true) {
-		h.handler.PeerUp(i)
-	}
-}
-
-func (h *Host) disconnected(n network.Network, c network.Conn) {
-	i := h.member(c.RemotePeer())
-	if i < 0 || h.links[i] == nil || n.Connectedness(c.RemotePeer()) == network.Connected {
-		return
-	}
-	if h.links[i].setConnected(false) {
-		h.handler.PeerDown(i)
+// connection is told of every connection that comes or goes.
+func (h *Host) connection(_ network.Network, c network.Conn) {
+	if i := h.member(c.RemotePeer()); i >= 0 && h.links[i] != nil {
+		h.links[i].tell()
 	}
 }

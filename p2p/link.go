@@ -43,12 +43,15 @@ func newLink(h *Host, place int, m Member) *link {
 	return &link{h: h, place: place, member: m, queue: make(chan []byte, h.cfg.QueueMessages), poke: make(chan struct{}, 1)}
 }
 
-// setConnected notes a change and answers whether it is one.
-func (l *link) setConnected(up bool) bool {
+// refresh looks whether the member is connected, and answers whether that has
+// changed. It looks under the lock: connections come and go at once, where both
+// sides dial, and what was seen before may be over.
+func (l *link) refresh() (up, changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	up = l.h.host.Network().Connectedness(l.member.ID) == network.Connected
 	if l.up == up {
-		return false
+		return up, false
 	}
 	l.up = up
 	l.h.metrics.connected.WithLabelValues(l.member.Name).Set(boolValue(up))
@@ -59,7 +62,17 @@ func (l *link) setConnected(up bool) bool {
 		default:
 		}
 	}
-	return true
+	return up, true
+}
+
+// tell tells the handler if the member has come or gone.
+func (l *link) tell() {
+	switch up, changed := l.refresh(); {
+	case changed && up:
+		l.h.handler.PeerUp(l.place)
+	case changed:
+		l.h.handler.PeerDown(l.place)
+	}
 }
 
 func boolValue(b bool) float64 {
@@ -178,6 +191,7 @@ func (l *link) keep(ctx context.Context) {
 	backoff := minRedial
 	for ctx.Err() == nil {
 		var wait time.Duration
+		l.tell() // of who connected before the host was told of connections
 		switch {
 		case l.h.host.Network().Connectedness(l.member.ID) == network.Connected:
 			backoff = minRedial

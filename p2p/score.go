@@ -31,7 +31,8 @@ func (h *Host) scoreParams() *pubsub.PeerScoreParams {
 		topics[h.name(topicNames[t])] = &pubsub.TopicScoreParams{
 			SkipAtomicValidation:           true,
 			TopicWeight:                    1,
-			InvalidMessageDeliveriesWeight: -1, // times the count squared
+			TimeInMeshQuantum:              time.Second, // the library divides by it
+			InvalidMessageDeliveriesWeight: -1,          // times the count squared
 			InvalidMessageDeliveriesDecay:  invalidDecay,
 		}
 	}
