@@ -59,7 +59,7 @@ func New(cfg Config, handler Handler) (*Host, error) {
 	g := &gater{allowed: allowed, logger: cfg.Logger, logged: map[peer.ID]bool{},
 		refused: func() { h.metrics.drops.WithLabelValues("stranger").Inc() }}
 	if h.host, err = newLibp2p(&cfg, g); err != nil {
-		return nil, fmt.Errorf("p2p: listen: %w", err)
+		return nil, fmt.Errorf("p2p: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	h.stop = stop
@@ -77,6 +77,13 @@ func New(cfg Config, handler Handler) (*Host, error) {
 	h.host.SetStreamHandler(h.protocol("direct"), h.serveDirect)
 	h.host.SetStreamHandler(h.protocol("echo"), h.serveEcho)
 	h.host.Network().Notify(&network.NotifyBundle{ConnectedF: h.connection, DisconnectedF: h.connection})
+	// Peers that come in find all of it: gossipsub does not try again with one
+	// whose handler was missing.
+	if len(cfg.Listen) > 0 {
+		if err := h.host.Network().Listen(cfg.Listen...); err != nil {
+			return nil, errors.Join(fmt.Errorf("p2p: listen: %w", err), h.Close())
+		}
+	}
 	return h, nil
 }
 
@@ -87,7 +94,7 @@ func newLibp2p(cfg *Config, g *gater) (host.Host, error) {
 	}
 	opts := []libp2p.Option{
 		libp2p.Identity(cfg.Key),
-		libp2p.ListenAddrs(cfg.Listen...),
+		libp2p.NoListenAddrs, // not yet; see New
 		libp2p.ConnectionGater(g),
 		libp2p.ResourceManager(limits),
 		libp2p.Transport(tcp.NewTCPTransport),
