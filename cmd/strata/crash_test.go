@@ -55,9 +55,18 @@ type processes struct {
 func startProcesses(t *testing.T) *processes {
 	t.Helper()
 	p := &processes{t: t, dir: filepath.Join(t.TempDir(), "net")}
-	p.spawn("dev", "--data", p.dir, "--http-port", "0")
+	_, out := p.spawn("dev", "--data", p.dir, "--http-port", "0")
+	// Until it has greeted, dev takes a node that stops for a failed start.
+	if err := poll(30*time.Second, func() error {
+		if !strings.Contains(out.String(), "Ctrl-C") {
+			return fmt.Errorf("strata dev is not up:\n%s", out)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	var err error
-	if p.info, err = waitDev(p.dir, 30*time.Second); err != nil {
+	if p.info, err = readDev(p.dir); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range p.info.Nodes {
@@ -74,11 +83,11 @@ func startProcesses(t *testing.T) *processes {
 }
 
 // spawn starts the command as a process that ends with the test.
-func (p *processes) spawn(args ...string) *os.Process {
+func (p *processes) spawn(args ...string) (*os.Process, *output) {
 	p.t.Helper()
 	cmd := exec.Command("strata", args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	out := &output{}
+	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
@@ -93,7 +102,25 @@ func (p *processes) spawn(args ...string) *os.Process {
 			_ = cmd.Process.Kill()
 		}
 	})
-	return cmd.Process
+	return cmd.Process, out
+}
+
+// output is what a process has written so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 func (p *processes) kill(i int) {
@@ -107,7 +134,7 @@ func (p *processes) kill(i int) {
 func (p *processes) restart(i int) {
 	p.t.Helper()
 	n := p.info.Nodes[i]
-	proc := p.spawn("run", "--config", filepath.Join(n.Data, "config.toml"),
+	proc, _ := p.spawn("run", "--config", filepath.Join(n.Data, "config.toml"),
 		"--tokens", filepath.Join(p.dir, devTokens), "--http-listen", strings.TrimPrefix(n.URL, "http://"))
 	p.pids[i] = proc.Pid
 	if err := poll(30*time.Second, func() error { return ready(n.URL) }); err != nil {
@@ -174,8 +201,21 @@ func (l *clients) awaitMore(n int) {
 		}
 		return nil
 	}); err != nil {
-		l.t.Fatalf("attestations do not go on: %v", err)
+		l.t.Fatalf("attestations do not go on: %v\n%s", err, l.net.describe())
 	}
+}
+
+// describe tells how every node is, for who looks for a fault.
+func (p *processes) describe() string {
+	var b strings.Builder
+	for _, n := range p.info.Nodes {
+		for _, path := range []string{"/readyz", "/v1/network"} {
+			text, err := call(context.Background(), http.MethodGet, n.URL+path, p.info.Token, nil, nil)
+			fmt.Fprintf(&b, "%s %s: %s %v\n", n.Name, path, text[max(0, len(text)-700):], err)
+		}
+		b.WriteString(logTail(n.Data))
+	}
+	return b.String()
 }
 
 func (l *clients) stop() [][]byte {
