@@ -1,0 +1,114 @@
+package api
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/strataos/strataos/actors"
+	"github.com/strataos/strataos/node/auth"
+)
+
+func TestSameKeySameAnswer(t *testing.T) {
+	f := newFixture(t)
+	first := f.mustAttest(eventBody(1), "Idempotency-Key", "k")
+	again := f.mustAttest(eventBody(1), "Idempotency-Key", "k")
+	if !bytes.Equal(first.body, again.body) || again.header.Get("Idempotent-Replayed") != "true" || first.header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("%s\n%s", first.body, again.body)
+	}
+	f.restart()
+	if again := f.mustAttest(eventBody(1), "Idempotency-Key", "k"); !bytes.Equal(first.body, again.body) {
+		t.Errorf("after a restart: %s", again.body)
+	}
+	a := f.do("POST", attestPath, eventBody(2), "Idempotency-Key", "k")
+	if e := a.failure(t).Error; a.status != 409 || e.Code != "IDEMPOTENCY_CONFLICT" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if f.calls != 1 {
+		t.Errorf("attested %d times", f.calls)
+	}
+	if other := f.mustAttest(eventBody(1), "Idempotency-Key", "k2"); bytes.Equal(other.body, first.body) {
+		t.Error("another key, the same answer")
+	}
+}
+
+func TestKeysOfTwoTokens(t *testing.T) {
+	f := newFixture(t)
+	other, _, err := auth.Create(f.tokenFile(), auth.Spec{Name: "other", Tier: auth.Production})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.restart()
+	f.mustAttest(eventBody(1), "Idempotency-Key", "k")
+	if a := f.do("POST", attestPath, eventBody(2), "Idempotency-Key", "k", "Authorization", "Bearer "+other); a.status != 200 {
+		t.Errorf("the key of another token: %d %s", a.status, a.body)
+	}
+}
+
+func TestKeyExpires(t *testing.T) {
+	f := newFixture(t)
+	first := f.mustAttest(eventBody(1), "Idempotency-Key", "k")
+	f.clock = f.clock.Add(IdempotencyLife - time.Hour)
+	if again := f.mustAttest(eventBody(1), "Idempotency-Key", "k"); !bytes.Equal(first.body, again.body) {
+		t.Error("forgotten too soon")
+	}
+	f.clock = f.clock.Add(2 * time.Hour)
+	if again := f.mustAttest(eventBody(2), "Idempotency-Key", "k"); again.header.Get("Idempotent-Replayed") != "" {
+		t.Error("a key is good for ever")
+	}
+}
+
+// TestConcurrentKey sends the same request many times at once.
+func TestConcurrentKey(t *testing.T) {
+	f := newFixture(t)
+	answers := make([]answer, 16)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() { answers[i] = f.do("POST", attestPath, eventBody(1), "Idempotency-Key", "k") })
+	}
+	wg.Wait()
+	for _, a := range answers {
+		if a.status != 200 || !bytes.Equal(a.body, answers[0].body) {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if f.calls != 1 {
+		t.Errorf("attested %d times", f.calls)
+	}
+}
+
+// TestRetryAfterTimeout retries a request whose outcome was open, both when
+// the event is in the log and when it is not.
+func TestRetryAfterTimeout(t *testing.T) {
+	f := newFixture(t)
+	f.fail = &actors.TimeoutError{}
+	if a := f.do("POST", attestPath, eventBody(1), "Idempotency-Key", "k"); a.status != 504 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	f.fail = nil
+	f.mustAttest(eventBody(1), "Idempotency-Key", "k")
+	if f.calls != 2 || f.tail.Size() != 2 {
+		t.Errorf("%d calls, %d leaves", f.calls, f.tail.Size())
+	}
+
+	f.fail, f.failAfter = &actors.TimeoutError{InLog: true}, true
+	body := strings.Replace(eventBody(2), "}}}", `}},"timeout_ms":20}`, 1)
+	for range 2 { // the second waits for the first one's certificate
+		a := f.do("POST", attestPath, body, "Idempotency-Key", "k2")
+		if e := a.failure(t).Error; a.status != 504 || e.Details["definite"] != false {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if f.calls != 3 {
+		t.Errorf("%d calls: a retry attests an event again that is in the log", f.calls)
+	}
+	f.fail = nil
+	f.mustAttest(eventBody(3)) // whose certificate covers the other, too
+	f.restart()
+	f.mustAttest(body, "Idempotency-Key", "k2")
+	if f.calls != 4 {
+		t.Errorf("%d calls", f.calls)
+	}
+}
