@@ -1,0 +1,127 @@
+package setup
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/strataos/strataos/node/config"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/proof"
+)
+
+var plan = []Node{
+	{Name: "acme", PeerAddr: "/ip4/127.0.0.1/tcp/9401", HTTPListen: "127.0.0.1:8401"},
+	{Name: "globex", PeerAddr: "/ip4/127.0.0.1/tcp/9402", HTTPListen: "127.0.0.1:8402"},
+}
+
+// TestCreate makes a network and reads everything back.
+func TestCreate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "net")
+	made, err := Create(dir, "ledger.example/test", plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, GenesisFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := protocol.ParseGenesis(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := made.ID()
+	b, err2 := g.ID()
+	if err != nil || err2 != nil || a != b {
+		t.Errorf("%s %s %v %v", a, b, err, err2)
+	}
+	policy, err := os.ReadFile(filepath.Join(dir, PolicyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := proof.ParsePolicy(policy); err != nil || p.Required() != 2 {
+		t.Errorf("%v", err)
+	}
+	for i, n := range plan {
+		cfg, _, err := config.Load(filepath.Join(dir, n.Name, ConfigFile), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cfg.Validate(); err != nil || cfg.Member != n.Name || cfg.Genesis != filepath.Join(dir, GenesisFile) {
+			t.Errorf("%+v %v", cfg, err)
+		}
+		signer, err := LoadSigner(cfg.SigningKey)
+		if err != nil || signer.Verifier().String() != g.Members[i].VKey {
+			t.Errorf("%s: another signing key than the genesis names: %v", n.Name, err)
+		}
+		key, err := LoadPeerKey(cfg.PeerKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err := peer.IDFromPrivateKey(key); err != nil || id.String() != g.Members[i].PeerID {
+			t.Errorf("%s: another peer key than the genesis names: %v", n.Name, err)
+		}
+		for _, secret := range []string{SigningKeyFile, PeerKeyFile, ConfigFile} {
+			info, err := os.Stat(filepath.Join(dir, n.Name, secret))
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s of %s: %v %v", secret, n.Name, info.Mode(), err)
+			}
+		}
+	}
+}
+
+// TestCreateRefuses demands that nothing is left behind where nothing is made.
+func TestCreateRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		network string
+		nodes   []Node
+		want    string
+	}{
+		"network name": {"No Name", plan, "network"},
+		"no members":   {"a.b", nil, "members"},
+		"member name":  {"a.b", []Node{{Name: "../up", PeerAddr: "x"}}, "members[0].name"},
+		"same names":   {"a.b", []Node{plan[0], plan[0]}, "members[1]"},
+		"no address":   {"a.b", []Node{{Name: "x"}}, "members[0].addrs[0]"},
+	} {
+		parent := t.TempDir()
+		_, err := Create(filepath.Join(parent, "net"), c.network, c.nodes)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want an error about %s", name, err, c.want)
+		}
+		_ = filepath.WalkDir(parent, func(path string, _ fs.DirEntry, _ error) error {
+			if path != parent {
+				t.Errorf("%s: %s is left behind", name, path)
+			}
+			return nil
+		})
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "mine"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create(dir, "a.b", plan); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestDamagedKeys(t *testing.T) {
+	for _, text := range []string{"", "hello", "PRIVATE+KEY+x", strings.Repeat("x", 1<<20)} {
+		file := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadSigner(file); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%.20q as a signing key: %v", text, err)
+		}
+		if _, err := LoadPeerKey(file); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%.20q as a peer key: %v", text, err)
+		}
+	}
+	if _, err := LoadSigner("/no/such/file"); err == nil {
+		t.Error("a file that is not there is read")
+	}
+}
