@@ -7,8 +7,10 @@ import "sync"
 // grow its stack anew every time.
 type dispatcher struct {
 	turns chan func()
-	stop  chan struct{}
 	done  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
 }
 
 // throughput is how many messages an actor takes before others may run. The
@@ -17,36 +19,36 @@ const throughput = 300
 
 func newDispatcher() *dispatcher {
 	// A mailbox schedules a turn only when none is scheduled or running.
-	d := &dispatcher{turns: make(chan func(), 1), stop: make(chan struct{})}
+	d := &dispatcher{turns: make(chan func(), 1)}
 	d.done.Go(d.run)
 	return d
 }
 
 func (d *dispatcher) run() {
-	for {
-		select {
-		case turn := <-d.turns:
-			turn()
-		case <-d.stop:
-			return
-		}
+	for turn := range d.turns {
+		turn()
 	}
 }
 
 // Schedule implements actor.Dispatcher.
 func (d *dispatcher) Schedule(turn func()) {
-	select {
-	case d.turns <- turn:
-	case <-d.stop:
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
 		go turn() // what still reaches an actor that was stopped
+		return
 	}
+	d.turns <- turn
 }
 
 // Throughput implements actor.Dispatcher.
 func (d *dispatcher) Throughput() int { return throughput }
 
-// close ends the goroutine after the turn under way.
+// close ends the goroutine after the turns that are scheduled.
 func (d *dispatcher) close() {
-	close(d.stop)
+	d.mu.Lock()
+	d.closed = true
+	close(d.turns)
+	d.mu.Unlock()
 	d.done.Wait()
 }

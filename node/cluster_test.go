@@ -140,12 +140,14 @@ func (c *cluster) stop(i int) {
 // eventually waits until a condition holds.
 func (c *cluster) eventually(what string, d time.Duration, ok func() bool) {
 	c.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	end := time.Now().Add(d)
 	for !ok() {
 		if time.Now().After(end) {
 			c.t.Fatalf("not within %v: %s", d, what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
 }
 

@@ -1,0 +1,228 @@
+package actors
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+	"github.com/strataos/strataos/protocol/witness"
+)
+
+// memory is a store that a lock protects; Write may be held up.
+type memory struct {
+	mu sync.Mutex
+	witness.MemoryStorage
+	hold chan struct{} // if not nil, Write waits for it
+	err  error
+}
+
+func (m *memory) Write(records []witness.Record, _ bool) error {
+	m.mu.Lock()
+	hold := m.hold
+	m.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	return m.Apply(records)
+}
+
+// nowhere is a network of one, which watches that no size has two roots.
+type nowhere struct{ t *testing.T }
+
+func (n nowhere) Publish(wire.Message)                 {}
+func (n nowhere) Send(protocol.MemberID, wire.Message) {}
+func (n nowhere) Blame(m protocol.MemberID, reason string) {
+	n.t.Errorf("member %d is blamed: %s", m, reason)
+}
+
+func newHost(t *testing.T, store *memory, fatal func(error)) *Host {
+	t.Helper()
+	g := &protocol.Genesis{Network: "strata.example/test", Params: protocol.DefaultParams()}
+	seed := sha256.Sum256([]byte("only"))
+	signer, err := cosign.NewSigner(g.Network+"/only", seed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Members = []protocol.Member{{Name: "only", PeerID: "p", VKey: signer.Verifier().String()}}
+	c, err := quorum.NewCommittee(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, err := NewMetrics(prometheus.NewRegistry(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Config{
+		Witness: witness.Config{Committee: c, Params: g.Params, Signer: signer},
+		Store:   store, Network: nowhere{t}, Metrics: metrics, Fatal: fatal,
+		Clock:  func() protocol.Micros { return protocol.Micros(time.Now().UnixMicro()) },
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err := h.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func attest(h *Host, n int) (*Outcome, error) {
+	e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"test","payload":{"n":%d}}`, n), 1<<16)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return h.Gateway().Attest(ctx, Submission{Kind: protocol.KindAttest, Event: e})
+}
+
+func mustAttest(t *testing.T, h *Host, n int) *Outcome {
+	t.Helper()
+	out, err := attest(h, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func noFatal(t *testing.T) func(error) { return func(err error) { t.Errorf("fatal: %v", err) } }
+
+func TestAttest(t *testing.T) {
+	h := newHost(t, &memory{}, noFatal(t))
+	for n := range 20 {
+		out := mustAttest(t, h, n)
+		if out.Index >= out.Cert.Size() || out.Cert.Size() > out.Tree.Size() {
+			t.Fatalf("leaf %d, certified %d, tree %d", out.Index, out.Cert.Size(), out.Tree.Size())
+		}
+	}
+	if s := h.Status(); !s.Recovered || s.Logs[0].Certified != 40 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// inject has the actor run something.
+func inject(h *Host, f func()) { h.system.Root.Send(h.pid.Load(), f) }
+
+// TestPanicRestarts kills the actor while a batch is on its way to the disk.
+// The new one must go on from that batch: the log has one root for each size.
+func TestPanicRestarts(t *testing.T) {
+	store := &memory{}
+	h := newHost(t, store, noFatal(t))
+	roots := map[uint64]protocol.Hash{}
+	note := func(out *Outcome) {
+		t.Helper()
+		size := out.Cert.Size()
+		if old, ok := roots[size]; ok && old != out.Cert.Root() {
+			t.Fatalf("two roots at size %d", size)
+		}
+		roots[size] = out.Cert.Root()
+	}
+	for n := range 3 {
+		note(mustAttest(t, h, n))
+		before := h.Status().Logs[0].Stored
+		hold := make(chan struct{})
+		store.mu.Lock()
+		store.hold = hold
+		store.mu.Unlock()
+		lost := make(chan error, 1)
+		go func() {
+			_, err := attest(h, 100+n)
+			lost <- err
+		}()
+		// The submission has been sealed once the machine stores its batch.
+		tick := time.NewTicker(time.Millisecond)
+		for range 10_000 {
+			if <-tick.C; h.Status().Logs[0].Stored > before {
+				break
+			}
+		}
+		tick.Stop()
+		inject(h, func() { panic("injected") })
+		store.mu.Lock()
+		store.hold = nil
+		store.mu.Unlock()
+		close(hold)
+		if err := <-lost; !errors.Is(err, ErrInterrupted) {
+			t.Fatalf("what was under way is answered with %v", err)
+		}
+		out := mustAttest(t, h, 200+n)
+		note(out)
+		if want := before + 2; out.Index < want {
+			t.Errorf("leaf %d takes the place of one that was signed before", out.Index)
+		}
+	}
+}
+
+func TestTooManyPanics(t *testing.T) {
+	fatal := make(chan error, 1)
+	h := newHost(t, &memory{}, func(err error) { fatal <- err })
+	for range maxRestarts + 1 {
+		inject(h, func() { panic("again") })
+	}
+	select {
+	case err := <-fatal:
+		if err == nil {
+			t.Error("no reason is given")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("an actor that keeps panicking does not stop the node")
+	}
+}
+
+func TestStoreFails(t *testing.T) {
+	fatal := make(chan error, 1)
+	store := &memory{err: errors.New("disk gone")}
+	h := newHost(t, store, func(err error) { fatal <- err })
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	e, err := protocol.ParseEvent([]byte(`{"type":"a","payload":{}}`), 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := h.Gateway().Attest(ctx, Submission{Kind: protocol.KindAttest, Event: e})
+		answered <- err
+	}()
+	if err := <-fatal; err == nil {
+		t.Error("no reason is given")
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-answered; !errors.Is(err, ErrClosed) {
+		t.Errorf("what waits is answered with %v", err)
+	}
+}
+
+func TestWaitCertified(t *testing.T) {
+	h := newHost(t, &memory{}, noFatal(t))
+	mustAttest(t, h, 1)
+	if err := h.WaitCertified(context.Background(), 0, 2); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := h.WaitCertified(ctx, 0, 3); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
