@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"slices"
 
@@ -12,7 +13,6 @@ import (
 // injector makes faults as a scenario asks for them, until it is stopped.
 type injector struct {
 	w       *world
-	rng     *rand.Rand
 	stopped bool
 	active  []*activeFault
 }
@@ -51,21 +51,33 @@ var faultKinds = map[string]struct {
 }
 
 func newInjector(w *world) *injector {
-	return &injector{w: w, rng: newStream(w.seed, streamFaults)}
+	return &injector{w: w}
 }
 
 func (j *injector) start() {
 	for i := range j.w.scenario.Faults {
 		f := &j.w.scenario.Faults[i]
-		// Each has chance of its own, so that leaving one out does not move
-		// the others.
-		rng := newStream(j.rng.Uint64(), streamFaults)
+		rng := newStream(j.w.seed^j.chanceOf(f, i), streamFaults)
 		if f.At > 0 {
 			j.w.sched.after(f.At.micros(), func() { j.begin(f, rng, f.For.micros()) })
 		} else {
 			j.again(f, rng)
 		}
 	}
+}
+
+// chanceOf gives each fault chance of its own, so that leaving one out does not
+// move the others.
+func (j *injector) chanceOf(f *Fault, i int) uint64 {
+	same := 0
+	for k := range i {
+		if j.w.scenario.Faults[k].Kind == f.Kind {
+			same++
+		}
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %d", f.Kind, same) // a hash takes everything
+	return h.Sum64()
 }
 
 func (j *injector) again(f *Fault, rng *rand.Rand) {

@@ -93,6 +93,10 @@ func (l *liar) equivocate() {
 	if len(f.histories) == 0 {
 		f.histories = []*history{{}}
 	}
+	if l.rng.IntN(2) == 0 {
+		l.split()
+		return
+	}
 	h := f.histories[l.rng.IntN(len(f.histories))]
 	if h == f.histories[0] || len(h.batches) >= maxBatches || l.rng.IntN(8) == 0 {
 		h = f.fork(h, l.rng.IntN(len(h.batches)+1))
@@ -102,6 +106,22 @@ func (l *liar) equivocate() {
 		b = h.batches[l.rng.IntN(len(h.batches))]
 	}
 	l.tell(b, func(protocol.MemberID) bool { return l.rng.IntN(2) == 0 })
+}
+
+// split signs two batches at the end of its machine's history, shows one to
+// some and the other to the rest, and both to fellow liars.
+func (l *liar) split() {
+	main := l.forgery.histories[0]
+	a := l.sign(l.forgery.fork(main, len(main.batches)), nil)
+	b := l.sign(l.forgery.fork(main, len(main.batches)), nil)
+	for i, n := range l.w.nodes {
+		first := l.rng.IntN(2) == 0
+		for _, batch := range []*wire.Batch{a, b} {
+			if i != int(l.n.id) && (n.liar != nil || (batch == a) == first) {
+				l.w.send(l.n.id, batch, n.id)
+			}
+		}
+	}
 }
 
 // badParents signs a batch at the end of its log that names wrong parents.

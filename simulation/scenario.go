@@ -132,13 +132,22 @@ func Names() []string {
 	return names
 }
 
-// Named returns a scenario that comes with the package.
-func Named(name string) (*Scenario, error) {
+// Source returns the file of a scenario that comes with the package.
+func Source(name string) (string, error) {
 	text, err := shipped.ReadFile(path.Join("scenarios", name+".toml"))
 	if err != nil {
-		return nil, fmt.Errorf("there is no scenario %q; there are %s", name, strings.Join(Names(), ", "))
+		return "", fmt.Errorf("there is no scenario %q; there are %s", name, strings.Join(Names(), ", "))
 	}
-	return Parse(name, text)
+	return string(text), nil
+}
+
+// Named returns a scenario that comes with the package.
+func Named(name string) (*Scenario, error) {
+	text, err := Source(name)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(name, []byte(text))
 }
 
 // Load returns a scenario by its name or, if it ends in .toml, from a file.

@@ -146,3 +146,6 @@ func percentiles(sorted []protocol.Micros) Percentiles {
 	}
 	return Percentiles{at(0.50), at(0.95), at(0.99), at(1)}
 }
+
+// SortedKinds lists the keys of a count of faults in order.
+func SortedKinds(counts map[string]int) []string { return sortedKeys(counts) }

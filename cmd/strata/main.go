@@ -78,7 +78,7 @@ To see one at work, type: strata dev`,
 	}
 	root.AddCommand(
 		newDev(), newInit(), newRun(), newConfig(), newToken(),
-		newAttest(), newVerify(), newStatus(), newBench(), newVersion(),
+		newAttest(), newVerify(), newStatus(), newBench(), newSim(), newVersion(),
 	)
 	return root
 }
