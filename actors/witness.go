@@ -159,7 +159,7 @@ func (h *Host) stopNode(err error) {
 // serveRanges reads what other members ask for, outside of the actor.
 func (h *Host) serveRanges() {
 	for req := range h.ranges {
-		r, err := witness.ReadRange(h.cfg.Store, req.Request, h.cfg.Witness.Params)
+		r, err := witness.ReadRange(h.cfg.Store, req.Request, req.Durable, h.cfg.Witness.Params)
 		if err != nil {
 			h.stopNode(err)
 			continue

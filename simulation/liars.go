@@ -131,6 +131,9 @@ func (l *liar) send(msg wire.Message, to []protocol.MemberID) {
 	if votes, ok := msg.(*wire.Votes); ok && l.does["withhold"] && votes.Voter == l.n.id {
 		return
 	}
+	if _, ok := msg.(*wire.Evidence); ok && (l.does["equivocate"] || l.does["double-vote"]) {
+		return // which it would not give away
+	}
 	if batch, ok := msg.(*wire.Batch); ok && l.does["equivocate"] && batch.Author == l.n.id {
 		l.forgery.follow(batch)
 	}

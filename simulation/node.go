@@ -255,7 +255,7 @@ func (n *node) sendRange(e witness.SendRange) {
 		if n.life != life {
 			return
 		}
-		r, err := witness.ReadRange(&n.disk, e.Request, n.w.params)
+		r, err := witness.ReadRange(&n.disk, e.Request, e.Durable, n.w.params)
 		if err != nil {
 			n.halt(err)
 			return

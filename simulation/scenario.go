@@ -194,6 +194,15 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	return s, nil
 }
 
+// Resize sets the number of members. No more of them lie than the protocol
+// tolerates then, unless the scenario wants that.
+func (s *Scenario) Resize(nodes int) {
+	s.Nodes = nodes
+	if !s.Liars.BeyondBound {
+		s.Liars.Members = min(s.Liars.Members, quorum.Faults(max(nodes, 1)))
+	}
+}
+
 // Validate reports the first setting that is out of its range.
 func (s *Scenario) Validate() error {
 	fail := func(field, format string, args ...any) error {

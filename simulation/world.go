@@ -137,7 +137,7 @@ func (w *world) converged() bool {
 		if n.liar != nil {
 			continue
 		}
-		if !n.up || !n.machine.Ready() && !w.stopped(n) || w.load.open > 0 {
+		if !n.up || !n.machine.Ready() && !w.stopped(n) || w.load.open > 0 || n.writing || len(n.journal) > 0 {
 			return false
 		}
 		if first < 0 {

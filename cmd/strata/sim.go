@@ -52,7 +52,7 @@ func (c *simChoice) load(name string) (*simulation.Scenario, error) {
 		return nil, err
 	}
 	if c.nodes > 0 {
-		s.Nodes = c.nodes
+		s.Resize(c.nodes)
 	}
 	if c.liars >= 0 {
 		s.Liars.Members = c.liars

@@ -83,7 +83,7 @@ func (m *Machine) advance(l *logState) error {
 	l.missing, l.holdUntil = nil, 0
 	for {
 		b, ok := l.later[l.size()]
-		if !ok || l.evidence != nil || l.uncertified() >= maxUncertified {
+		if !ok || l.evidence != nil || l.full() {
 			m.dropStale(l)
 			return nil
 		}
@@ -255,6 +255,10 @@ func (m *Machine) onRange(from protocol.MemberID, r *wire.Range) error {
 	}
 	l := m.logs[r.Log]
 	if !l.fetch.answers(from, r.From) {
+		return nil
+	}
+	if l.undurable() >= maxUndurable {
+		l.fetch = fetch{} // it will be asked for again
 		return nil
 	}
 	before, beforeCert := l.size(), l.cert.Size()

@@ -1,6 +1,10 @@
 package witness
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/strataos/strataos/protocol/wire"
+)
 
 // CheckBounds reports what the machine holds more of than its bounds allow. An
 // error is a bug; simulation looks for it.
@@ -14,7 +18,7 @@ func (m *Machine) CheckBounds() error {
 		{"pending submissions", len(a.pending), a.pacer.MaxPending},
 		{"pending bytes", a.pendingBytes, a.pacer.MaxPendingBytes},
 		{"batches without a certificate", a.inflight(), max(a.pacer.Window, maxUncertified+1)},
-		{"awaited batches", len(m.waiting), n * (maxUncertified + 1)},
+		{"awaited batches", len(m.waiting), n * (maxUndurable + 1)},
 		{"unsent votes", len(m.votes), 0},
 	} {
 		if b.is > b.limit {
@@ -45,8 +49,9 @@ func (m *Machine) checkLogBounds(l *logState) error {
 		{"batches kept for later", len(l.later), maxLater},
 		{"early votes of one member", early, maxEarly},
 		{"members with early votes", len(l.early), m.committee.N()},
-		{"marks", len(l.chain), 2*maxChain + uncertified + 1},
-		{"leaves in memory", l.tail.Leaves(), rebaseLeaves + (uncertified+1)*(m.params.MaxBatchEntries+1)},
+		{"batches that are not durable", l.undurable(), maxUndurable + wire.MaxRangeItems},
+		{"marks", len(l.chain), 2*maxChain + max(uncertified, maxUndurable+wire.MaxRangeItems) + 1},
+		{"leaves in memory", l.tail.Leaves(), rebaseLeaves + (max(uncertified, maxUndurable+wire.MaxRangeItems)+1)*(m.params.MaxBatchEntries+1)},
 	} {
 		if b.is > b.limit {
 			return fmt.Errorf("%d %s, at most %d are allowed", b.is, b.what, b.limit)

@@ -212,7 +212,7 @@ func (c *cluster) carryOut(h *host, e Effect) {
 	case Send:
 		c.deliver(h.id, c.nodes[e.To], e.Msg)
 	case SendRange:
-		r, err := ReadRange(h.store, e.Request, c.params)
+		r, err := ReadRange(h.store, e.Request, e.Durable, c.params)
 		if err != nil {
 			c.t.Fatal(err)
 		}

@@ -43,6 +43,9 @@ type Send struct {
 type SendRange struct {
 	To      protocol.MemberID
 	Request wire.RangeRequest
+	// Durable is how much of the log may be sent. What storage shows may not
+	// be durable yet, and nobody may vote for a batch that its author can lose.
+	Durable uint64
 }
 
 // Timer asks for a Tick at a time, instead of any Timer before.

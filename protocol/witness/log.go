@@ -16,6 +16,9 @@ const (
 	// maxUncertified bounds the batches of a log that are stored without a
 	// certificate. It lies well above an honest author's window.
 	maxUncertified = 32
+	// maxUndurable bounds the batches of a log that are accepted and not yet
+	// durable, so that a slow disk does not gather work without end.
+	maxUndurable = 64
 	// maxLater bounds the batches that are kept until the gap before them is
 	// filled or what they wait for has come.
 	maxLater = 48
@@ -113,6 +116,25 @@ func (l *logState) find(size uint64) (int, bool) {
 func (l *logState) uncertified() int {
 	i, _ := l.find(l.cert.Size())
 	return len(l.chain) - 1 - i
+}
+
+// undurable is the number of batches that are not known to be durable.
+func (l *logState) undurable() int {
+	i := sort.Search(len(l.chain), func(i int) bool { return l.chain[i].signed.Size > l.durable })
+	return len(l.chain) - i
+}
+
+// durableHead is where the durable part of the log ends.
+func (l *logState) durableHead() mark {
+	if i := len(l.chain) - l.undurable(); i > 0 {
+		return l.chain[i-1]
+	}
+	return mark{signed: wire.Signed{Root: merkle.EmptyRoot}}
+}
+
+// full reports whether no further batch may be taken for now.
+func (l *logState) full() bool {
+	return l.uncertified() >= maxUncertified || l.undurable() >= maxUndurable
 }
 
 // certify makes cert the log's newest certificate and forgets what only

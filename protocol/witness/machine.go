@@ -151,7 +151,7 @@ func (m *Machine) receive(from protocol.MemberID, msg wire.Message) error {
 		return m.onHeads(from, msg)
 	case *wire.RangeRequest:
 		if m.committee.Has(msg.Log) {
-			m.emit(SendRange{To: from, Request: *msg})
+			m.emit(SendRange{To: from, Request: *msg, Durable: m.logs[msg.Log].durable})
 		}
 		return nil
 	case *wire.Range:
@@ -185,17 +185,23 @@ func (m *Machine) persisted(seq uint64) error {
 		n++
 		l := m.logs[w.log]
 		l.durable = max(l.durable, w.size)
+		act := func() error { return m.vote(l, w.size) }
 		if w.batch != nil {
-			if err := m.publish(l, w.batch); err != nil {
-				return err
-			}
-			continue
+			act = func() error { return m.publish(l, w.batch) }
 		}
-		if err := m.vote(l, w.size); err != nil {
+		if err := act(); err != nil {
 			return err
 		}
 	}
 	m.waiting = append(m.waiting[:0], m.waiting[n:]...)
+	// Batches may have waited because too many were not durable.
+	for _, l := range m.logs {
+		if len(l.later) > 0 {
+			if err := m.advance(l); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -134,8 +134,8 @@ func (m *Machine) heads(want bool) *wire.Heads {
 	h := &wire.Heads{Want: want}
 	for _, l := range m.logs {
 		h.Heads = append(h.Heads, wire.Head{
-			Log: l.id, Signed: l.head().signed,
-			Certified: l.cert.Size(), Frozen: l.evidence != nil,
+			Log: l.id, Signed: l.durableHead().signed,
+			Certified: min(l.cert.Size(), l.durable), Frozen: l.evidence != nil,
 		})
 	}
 	return h

@@ -33,8 +33,9 @@ const Latest = ^uint64(0)
 
 // ReadRange reads the answer to a request: whole batches from the one that
 // begins at From on, of about wire.MaxRange bytes together. A From that is not
-// where a batch begins, or lies behind the log, gives no batches.
-func ReadRange(s Storage, req wire.RangeRequest, p protocol.Params) (*wire.Range, error) {
+// where a batch begins, or lies behind the log, gives no batches. Only batches
+// that end at durable or before are read.
+func ReadRange(s Storage, req wire.RangeRequest, durable uint64, p protocol.Params) (*wire.Range, error) {
 	out := &wire.Range{Log: req.Log, From: req.From}
 	head, ok, err := s.Certificate(req.Log, Latest)
 	if err != nil {
@@ -54,7 +55,7 @@ func ReadRange(s Storage, req wire.RangeRequest, p protocol.Params) (*wire.Range
 		if err != nil {
 			return nil, fmt.Errorf("stored batch of log %d at %d: %w", req.Log, next, err)
 		}
-		if b.Old != next {
+		if b.Old != next || b.Size() > durable {
 			return out, nil
 		}
 		if len(out.Items) == wire.MaxRangeItems {
@@ -72,7 +73,6 @@ func ReadRange(s Storage, req wire.RangeRequest, p protocol.Params) (*wire.Range
 		bytes += len(encoded)
 		next = b.Size()
 	}
-	encoded, err := s.BatchAt(req.Log, next)
-	out.More = encoded != nil
-	return out, err
+	out.More = next < durable
+	return out, nil
 }

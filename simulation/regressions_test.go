@@ -1,0 +1,28 @@
+package simulation
+
+import (
+	"fmt"
+	"testing"
+)
+
+// regressions are seeds that found bugs. What a seed brings about changes with
+// the code, so each bug has a test of its own besides, where it was.
+var regressions = []struct {
+	scenario string
+	nodes    int
+	seed     uint64
+	bug      string
+}{
+	{"storm", 7, 10, "an author was blamed for a batch that another member had changed"},
+	{"disk-chaos", 4, 160, "an author's batch was sent to who asked for it before it was durable"},
+	{"disk-chaos", 4, 40, "the same, on a slow disk"},
+	{"churn", 4, 182, "a member with a stalled disk took batches without end"},
+}
+
+func TestRegressions(t *testing.T) {
+	for _, r := range regressions {
+		t.Run(fmt.Sprintf("%s-%d-%d", r.scenario, r.nodes, r.seed), func(t *testing.T) {
+			mustBeGood(t, run(t, named(t, r.scenario, func(s *Scenario) { s.Resize(r.nodes) }), r.seed))
+		})
+	}
+}
