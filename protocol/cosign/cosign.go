@@ -148,7 +148,7 @@ func (v *Verifier) ParseLine(line string) (Signature, bool, error) {
 	if !ok {
 		return Signature{}, false, nil
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(strings.TrimSuffix(rest, "\n"))
+	raw, err := decode64(strings.TrimSuffix(rest, "\n"))
 	if err != nil || len(raw) < 4 {
 		return Signature{}, false, fmt.Errorf("signature line of %s is not base64", v.name)
 	}
@@ -231,11 +231,10 @@ func splitKey(s string, size int) (name string, hash [4]byte, key []byte, err er
 	name, rest, _ := strings.Cut(s, "+")
 	hash16, key64, _ := strings.Cut(rest, "+")
 	raw, err := hex.DecodeString(hash16)
-	if err != nil || len(raw) != len(hash) {
-		return "", hash, nil, errors.New("key hash is not 8 hexadecimal digits")
+	if err != nil || len(raw) != len(hash) || hex.EncodeToString(raw) != hash16 {
+		return "", hash, nil, errors.New("key hash is not 8 lower-case hexadecimal digits")
 	}
-	key, err = base64.StdEncoding.Strict().DecodeString(key64)
-	if err != nil {
+	if key, err = decode64(key64); err != nil {
 		return "", hash, nil, errors.New("key is not base64")
 	}
 	if len(key) != 1+size {
@@ -245,6 +244,16 @@ func splitKey(s string, size int) (name string, hash [4]byte, key []byte, err er
 		return "", hash, nil, fmt.Errorf("key has type 0x%02x, want 0x%02x (Ed25519 cosignature/v1)", key[0], algorithm)
 	}
 	return name, [4]byte(raw), key[1:], nil
+}
+
+// decode64 reads base64 in its one canonical form. The library's reader skips
+// line breaks.
+func decode64(text string) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err == nil && strings.ContainsAny(text, "\r\n") {
+		err = errors.New("base64 with line breaks")
+	}
+	return raw, err
 }
 
 func checkName(name string) error {

@@ -83,6 +83,8 @@ func TestInvalidKeys(t *testing.T) {
 		"other+" + hash + "+" + key, name + "+00000000+" + key,
 		name + "+" + hash + "+AQ" + key[2:], // type 0x01
 		name + "+" + hash + "+" + key[:len(key)-4],
+		name + "+" + strings.ToUpper(hash) + "+" + key,
+		name + "+" + hash + "+" + key[:4] + "\n" + key[4:],
 	} {
 		if v, err := cosign.ParseVerifier(vkey); err == nil {
 			t.Errorf("%q is read as %v", vkey, v)
