@@ -26,13 +26,16 @@ const maxViolations = 20
 
 // checker holds a run to what must always be true, seeing all members at once:
 //
-//	certificate  no two certificates for one log and size have different roots
+//	certificate  no two certificates for one log and size have different roots,
+//	             and each has cosignatures of a quorum, which its signers made
 //	vote         no honest member cosigns two roots for one log and size
 //	durable      what an honest member cosigned, it has on disk
 //	proof        an answer's proof verifies against the network's policy
 //	kept         what was acknowledged is in the certified log of every member
 //	prefix       the logs of honest members agree
-//	time         a batch is later than the one before it and than its parents
+//	time         a batch is later than the one before it and than its parents,
+//	             and no honest member cosigns what lies too far ahead of its clock
+//	parents      nobody cosigns a batch whose parents have no certificate
 //	blame        nobody finds an honest member at fault
 //	bounds       no queue outgrows its bound
 //	answers      every submission has one answer, which is about it
@@ -119,7 +122,53 @@ func (c *checker) signed(n *node, log protocol.MemberID, size uint64, root proto
 	c.votes[key] = root
 	if stored, err := durableRoot(n, log, size); err != nil || stored != root {
 		c.fail("durable", "node-%d cosigned the log of node-%d at size %d before it was durable", n.id+1, log+1, size)
+		return
 	}
+	c.checkBatch(n, log, size)
+}
+
+// checkBatch holds a member to what it may cosign: a batch with a later time
+// than the one before it, not too far ahead of the member's clock, and with
+// certified parents. What a quorum has certified binds the member whatever it
+// thinks of it, also where it has lost the certificate in a crash.
+func (c *checker) checkBatch(n *node, log protocol.MemberID, size uint64) {
+	if log == n.id || c.newest[log] >= size {
+		return
+	}
+	b := c.durableBatch(n, log, size)
+	if b == nil {
+		return
+	}
+	if ahead := b.Time - n.latest; ahead > c.w.params.MaxFuture() {
+		c.fail("time", "node-%d cosigned a batch of node-%d's that lies %s ahead of its clock", n.id+1, log+1, text(ahead))
+	}
+	if before := c.durableBatch(n, log, b.Old); before != nil && before.Time >= b.Time {
+		c.fail("time", "node-%d cosigned a batch of node-%d's that is not later than the one before it", n.id+1, log+1)
+	}
+	for _, p := range b.Parents {
+		if c.newest[p.Member] < p.Size {
+			c.fail("parents", "node-%d cosigned a batch of node-%d's with a parent that nobody has a certificate of", n.id+1, log+1)
+		}
+	}
+}
+
+// durableBatch is the batch of a log that ends at size, from what a crash would
+// leave, or nil at size 0.
+func (c *checker) durableBatch(n *node, log protocol.MemberID, size uint64) *wire.Batch {
+	if size == 0 {
+		return nil
+	}
+	encoded, err := n.disk.durable.BatchAt(log, size-1)
+	if err != nil {
+		c.fail("durable", "node-%d: %v", n.id+1, err)
+		return nil
+	}
+	b, err := wire.DecodeBatch(encoded, c.w.maxMessage)
+	if err != nil {
+		c.fail("codec", "node-%d stores what it cannot read: %v", n.id+1, err)
+		return nil
+	}
+	return b
 }
 
 // durableRoot is the root of a log at a size, from what a crash would leave.
@@ -138,6 +187,7 @@ func (c *checker) certified(n *node, cert *quorum.Certificate) {
 		return
 	}
 	key := headKey{cert.Log(), cert.Size()}
+	c.checkSigners(n, cert)
 	old, again := c.certs[key]
 	switch {
 	case !again:
@@ -150,6 +200,24 @@ func (c *checker) certified(n *node, cert *quorum.Certificate) {
 	}
 	c.w.trace.note(c.w.sched.now, traceCertify, int(n.id), nil, uint64(key.log), key.size)
 	c.w.trace.say(c.w.sched.now, int(n.id), "holds a certificate of node-%d's log at size %d", key.log+1, key.size)
+}
+
+// checkSigners demands a quorum of signers, who have all signed. What a member
+// signs itself it may count before it sends it.
+func (c *checker) checkSigners(n *node, cert *quorum.Certificate) {
+	signers := map[protocol.MemberID]bool{}
+	key := headKey{cert.Log(), cert.Size()}
+	for _, s := range cert.Cosignatures() {
+		signers[s.Member] = true
+		root, signed := c.votes[voteKey{key, s.Member}]
+		if c.w.honest(s.Member) && s.Member != n.id && (!signed || root != cert.Root()) {
+			c.fail("certificate", "node-%d holds a cosignature of node-%d for node-%d's log at size %d, which that one never made",
+				n.id+1, s.Member+1, key.log+1, key.size)
+		}
+	}
+	if all := len(c.w.nodes); 3*len(signers) <= 2*all {
+		c.fail("certificate", "node-%d takes %d of %d members for a quorum", n.id+1, len(signers), all)
+	}
 }
 
 // acknowledged sees every answer that a client gets.

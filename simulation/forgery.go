@@ -67,17 +67,26 @@ func (f *forgery) fork(h *history, keep int) *history {
 
 // sign signs a batch at the end of a history.
 func (l *liar) sign(h *history, parents []protocol.Parent) *wire.Batch {
+	at := l.n.clock.read(l.w.sched.now)
+	if k := len(h.batches); k > 0 {
+		at = max(at, h.batches[k-1].Time+1)
+	}
+	return l.signAt(h, at, parents)
+}
+
+// signAt signs a batch at the end of a history with a time.
+func (l *liar) signAt(h *history, at protocol.Micros, parents []protocol.Parent) *wire.Batch {
 	l.forgery.made++
 	e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"sim.forged","payload":{"n":%d}}`, l.forgery.made), l.w.params.MaxEventBytes)
 	if err != nil {
 		return nil
 	}
 	b := &wire.Batch{
-		Author: l.n.id, Old: h.tree.Size(), Time: l.n.clock.read(l.w.sched.now), Parents: parents,
+		Author: l.n.id, Old: h.tree.Size(), Time: at, Parents: parents,
 		Items: []wire.Item{{Kind: protocol.KindAttest, Body: e.Canonical}}, Cert: quorum.Claim{Log: l.n.id},
 	}
 	if k := len(h.batches); k > 0 {
-		b.Time, b.Round = max(b.Time, h.batches[k-1].Time+1), h.batches[k-1].Round
+		b.Round = h.batches[k-1].Round
 	}
 	h.add(b)
 	b.Root = h.tree.Root()
@@ -126,16 +135,65 @@ func (l *liar) split() {
 
 // badParents signs a batch at the end of its log that names wrong parents.
 func (l *liar) badParents() {
-	l.forgery.follow(&wire.Batch{Old: ^uint64(0)}) // there is a first history
-	h := l.forgery.fork(l.forgery.histories[0], len(l.forgery.histories[0].batches))
+	h := l.ownHistory()
 	var parents []protocol.Parent
 	for range 1 + l.rng.IntN(3) {
 		p := protocol.Parent{Member: l.someone(), Size: l.rng.Uint64N(200)}
 		if head := l.n.machine.Status()[p.Member]; l.rng.IntN(2) == 0 {
 			p.Size = head.Stored + l.rng.Uint64N(3)
 		}
-		p.Root[0] = byte(l.rng.IntN(2))
+		if root, err := durableRoot(l.n, p.Member, p.Size); err == nil {
+			p.Root = root
+		}
+		p.Root[0] ^= byte(l.rng.IntN(2))
 		parents = append(parents, p)
 	}
-	l.tell(l.sign(h, parents), func(protocol.MemberID) bool { return true })
+	l.tell(l.sign(h, parents), everybody)
+}
+
+// ownHistory is a copy of what the liar's machine has signed.
+func (l *liar) ownHistory() *history {
+	l.forgery.follow(&wire.Batch{Old: ^uint64(0)}) // there is a first history
+	return l.forgery.fork(l.forgery.histories[0], len(l.forgery.histories[0].batches))
+}
+
+// backwards signs a batch at the end of its log that is earlier than the one
+// before it.
+func (l *liar) backwards() {
+	h := l.ownHistory()
+	if k := len(h.batches); k > 0 {
+		l.tell(l.signAt(h, h.batches[k-1].Time-protocol.Micros(l.rng.IntN(2)), nil), everybody)
+	}
+}
+
+// forge tells what others never said: a certificate of a log, or a member's
+// vote, for what is there or for what is not.
+func (l *liar) forge() {
+	log := l.someone()
+	if l.rng.IntN(2) == 0 {
+		log = l.n.id
+	}
+	status := l.n.machine.Status()[log]
+	size := status.Certified + l.rng.Uint64N(status.Stored-status.Certified+4)
+	root, err := durableRoot(l.n, log, size)
+	if err != nil || l.rng.IntN(2) == 0 {
+		root[0] ^= 1
+	}
+	cosign := func(id protocol.MemberID) quorum.Cosignature {
+		c := quorum.Cosignature{Member: id, Time: l.n.clock.read(l.w.sched.now).Seconds()}
+		for i := range c.Sig {
+			c.Sig[i] = byte(l.rng.Uint32())
+		}
+		return c
+	}
+	if l.rng.IntN(2) == 0 {
+		c := cosign(l.someone())
+		l.tell(&wire.Votes{Voter: c.Member, Votes: []wire.Vote{{Log: log, Size: size, Root: root, Time: c.Time, Sig: c.Sig}}}, everybody)
+		return
+	}
+	claim := quorum.Claim{Log: log, Size: size, Root: root}
+	for id := range l.w.committee.Quorum() {
+		claim.Cosigs = append(claim.Cosigs, cosign(protocol.MemberID(id)))
+	}
+	l.tell(&wire.Certificate{Claim: claim}, everybody)
 }

@@ -42,6 +42,9 @@ var behaviours = map[string]behaviour{
 	"replay":      {"sends what it heard before again", (*liar).replay},
 	"stale":       {"answers requests with old, cut or mixed up ranges, and boasts of logs that it has not", nil},
 	"bad-parents": {"signs batches with parents that are not certified, not there or out of order", (*liar).badParents},
+	"backwards":   {"signs batches that are earlier than the ones before them", (*liar).backwards},
+	"change":      {"passes on the batches of others with changed events", nil},
+	"forge":       {"tells votes and certificates of others with signatures that it made up", (*liar).forge},
 	"silent":      {"says nothing at all", nil},
 }
 
@@ -134,7 +137,7 @@ func (l *liar) send(msg wire.Message, to []protocol.MemberID) {
 	if _, ok := msg.(*wire.Evidence); ok && (l.does["equivocate"] || l.does["double-vote"]) {
 		return // which it would not give away
 	}
-	if batch, ok := msg.(*wire.Batch); ok && l.does["equivocate"] && batch.Author == l.n.id {
+	if batch, ok := msg.(*wire.Batch); ok && batch.Author == l.n.id {
 		l.forgery.follow(batch)
 	}
 	if l.does["stale"] {
@@ -156,20 +159,40 @@ func (l *liar) heard(_ protocol.MemberID, data []byte) {
 			l.heardOf[l.rng.IntN(maxHeard)] = data
 		}
 	}
-	if !l.does["double-vote"] || l.stopped {
+	if l.stopped || !l.does["double-vote"] && !l.does["change"] {
 		return
 	}
-	if m, err := wire.Decode(data, l.w.maxMessage); err == nil {
-		if b, ok := m.(*wire.Batch); ok && l.w.committee.Has(b.Author) && b.Author != l.n.id {
-			l.voteFor(b)
-		}
+	m, err := wire.Decode(data, l.w.maxMessage)
+	if err != nil {
+		return
 	}
+	b, ok := m.(*wire.Batch)
+	if !ok || !l.w.committee.Has(b.Author) || b.Author == l.n.id {
+		return
+	}
+	if l.does["double-vote"] {
+		l.voteFor(b)
+	}
+	if l.does["change"] {
+		l.change(b)
+	}
+}
+
+// change passes on a batch as its author never signed it.
+func (l *liar) change(b *wire.Batch) {
+	if len(b.Items) == 0 {
+		return
+	}
+	changed := *b
+	changed.Items = slices.Clone(b.Items)
+	changed.Items[l.rng.IntN(len(b.Items))].Body = []byte(`{"payload":{"changed":true},"type":"sim.changed"}`)
+	l.tell(&changed, func(id protocol.MemberID) bool { return id != b.Author && l.rng.IntN(2) == 0 })
 }
 
 func (l *liar) voteFor(b *wire.Batch) {
 	sig := l.w.signers[l.n.id].Cosign(l.w.committee.Checkpoint(b.Author, b.Size(), b.Root), l.n.clock.read(l.w.sched.now).Seconds())
 	msg := &wire.Votes{Voter: l.n.id, Votes: []wire.Vote{{Log: b.Author, Size: b.Size(), Root: b.Root, Time: sig.Time, Sig: sig.Bytes}}}
-	l.tell(msg, func(protocol.MemberID) bool { return true })
+	l.tell(msg, everybody)
 }
 
 // tell sends a message to the members that a predicate names.
@@ -180,6 +203,8 @@ func (l *liar) tell(msg wire.Message, which func(protocol.MemberID) bool) {
 		}
 	}
 }
+
+func everybody(protocol.MemberID) bool { return true }
 
 func (l *liar) someone() protocol.MemberID {
 	return protocol.MemberID((int(l.n.id) + 1 + l.rng.IntN(max(len(l.w.nodes)-1, 1))) % len(l.w.nodes))

@@ -37,7 +37,8 @@ type node struct {
 	// on it counts as one of the f.
 	lostDisk bool
 	bootedAt protocol.Micros
-	behind   bool // has not caught up since it booted
+	latest   protocol.Micros // the latest time that its clock has shown
+	behind   bool            // has not caught up since it booted
 
 	// The inbox, by the order in which a turn takes it.
 	internal, messages, submits []witness.Input
@@ -181,7 +182,9 @@ func (n *node) turn() {
 	n.internal, n.messages, n.submits = nil, nil, nil
 	n.busyUntil = n.w.sched.now + protocol.Micros(cost)
 	n.w.trace.note(n.w.sched.now, traceStep, int(n.id), nil, uint64(len(inputs)))
-	effects, err := n.machine.Step(n.clock.read(n.w.sched.now), inputs...)
+	now := n.clock.read(n.w.sched.now)
+	n.latest = max(n.latest, now)
+	effects, err := n.machine.Step(now, inputs...)
 	if err != nil {
 		n.halt(err)
 		return

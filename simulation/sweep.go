@@ -16,6 +16,8 @@ type Sweep struct {
 	Seeds     int
 	// Workers is how many run at once; 0 means one a processor.
 	Workers int
+	// FailFast ends the sweep at the first run with a violation.
+	FailFast bool
 	// Progress is called after every run, one call at a time.
 	Progress func(done int, summary *Summary)
 }
@@ -80,12 +82,23 @@ func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 		}
 	}()
 	sum := &Summary{ByScenario: map[string]int{}, Faults: map[string]int{}, FaultPairs: map[string]int{}, Failures: []*Result{}}
+	enough := false
 	for r := range results {
+		if enough {
+			continue
+		}
 		sum.add(r)
 		sum.WallSeconds = time.Since(started).Seconds()
 		if s.Progress != nil {
 			s.Progress(sum.Runs, sum)
 		}
+		if s.FailFast && !r.Good() {
+			cancel() // what others have begun does not count
+			enough = true
+		}
+	}
+	if enough {
+		return sum, nil
 	}
 	return sum, failed
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,10 +70,17 @@ func (c *simChoice) load(name string) (*simulation.Scenario, error) {
 // again is the command line that repeats a run.
 func (c *simChoice) again(s *simulation.Scenario, file string, seed uint64, length time.Duration, without []string) string {
 	line := fmt.Sprintf("strata sim run --scenario %s --seed %d --nodes %d --byzantine %d --for %s", file, seed, s.Nodes, s.Liars.Members, length)
-	if all := append(append([]string(nil), c.without...), without...); len(all) > 0 {
+	if all := leftOut(c.without, without); len(all) > 0 {
 		line += " --without " + strings.Join(all, ",")
 	}
 	return line
+}
+
+// leftOut lists what is left out, each once.
+func leftOut(lists ...[]string) []string {
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func newSimRun() *cobra.Command {
@@ -243,6 +251,7 @@ prints the smallest run found and the command that repeats it, and exits with 1.
 	f.IntVar(&sweep.Seeds, "seeds", 100, "how many")
 	f.Uint64Var(&sweep.First, "first-seed", 0, "the first one")
 	f.IntVar(&workers, "workers", 0, "how many to run at once (default: one a processor)")
+	f.BoolVar(&sweep.FailFast, "fail-fast", false, "stop at the first seed that fails")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	choice.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -1,0 +1,144 @@
+package main
+
+// mutant is a deliberate bug. It is made by replacing pieces of the source
+// while building, so nothing of it is in the product.
+type mutant struct {
+	name string
+	// what says what it does in one sentence.
+	what string
+	// file is where, relative to the module; edits are made there.
+	file  string
+	edits []edit
+}
+
+// edit replaces a piece of source that occurs once.
+type edit struct{ old, new string }
+
+var table = []mutant{
+	{
+		"vote-before-persist", "votes for a batch before it is durable",
+		"protocol/witness/accept.go",
+		[]edit{{
+			"m.openTally(l, b)\n\tm.author.pacer.note",
+			"m.openTally(l, b)\n\tif err := m.vote(l, b.Size()); err != nil {\n\t\treturn err\n\t}\n\tm.author.pacer.note",
+		}},
+	},
+	{
+		"publish-before-persist", "publishes a batch of its own before it is durable",
+		"protocol/witness/author.go",
+		[]edit{{"own := &ownBatch{\n", "m.emit(Publish{Msg: b})\n\town := &ownBatch{\n"}},
+	},
+	{
+		"undurable-ranges", "sends batches to who asks for them before they are durable",
+		"protocol/witness/storage.go",
+		[]edit{{"b.Old != next || b.Size() > durable", "b.Old != next"}},
+	},
+	{
+		"two-roots", "votes for every history that an author signs",
+		"protocol/witness/accept.go",
+		[]edit{{
+			"\t\treturn m.compare(l, from, b)\n",
+			"\t\tif l.id != m.self {\n\t\t\tm.votes = append(m.votes, m.cosign(l, markOf(b).signed))\n\t\t}\n\t\treturn nil\n",
+		}},
+	},
+	{
+		"forgets-at-restart", "forgets at a restart what it voted for but has no certificate of",
+		"protocol/witness/log.go",
+		[]edit{{"for l.size() < size {", "for l.size() < size && l.cert == nil {"}},
+	},
+	{
+		"votes-anew-at-restart", "votes at a restart for another root than it stores",
+		"protocol/witness/recover.go",
+		[]edit{{
+			"if err := m.vote(l, mk.signed.Size); err != nil {",
+			"mk.signed.Root[0] ^= 1\n\t\t\tm.votes = append(m.votes, m.cosign(l, mk.signed))\n\t\t\tif err := m.vote(l, 0); err != nil {",
+		}},
+	},
+	{
+		"quorum-minus-one", "takes one member less than a quorum for one",
+		"protocol/quorum/quorum.go",
+		[]edit{{"return 2*n/3 + 1", "return max(2*n/3, 1)"}},
+	},
+	{
+		"counts-twice", "counts a member's vote as often as it comes",
+		"protocol/quorum/certificate.go",
+		[]edit{
+			{"\treturn ok\n}", "\treturn ok && false\n}"},
+			{"if !found {", "if !found || v.Member != 0 {"},
+		},
+	},
+	{
+		"unsigned-votes", "counts votes without verifying them",
+		"protocol/quorum/certificate.go",
+		[]edit{{
+			"if !t.committee.Has(v.Member) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
+			"if !t.committee.Has(v.Member) || t.Has(v.Member) {",
+		}},
+	},
+	{
+		"unsigned-batches", "takes batches without verifying their author",
+		"protocol/witness/machine.go",
+		[]edit{{
+			"return m.committee.Verifier(author).Verify(m.checkpoint(author, s), cosign.Signature{Time: s.Time, Bytes: s.Sig})",
+			"return m.committee.Has(author) && s.Time > 0 && cosign.SignatureSize > 0",
+		}},
+	},
+	{
+		"unchecked-root", "takes a batch whose root is not that of its entries",
+		"protocol/witness/accept.go",
+		[]edit{{"if l.tail.Root() != b.Root {", "if l.tail.Root() != b.Root && len(entries) < 0 {"}},
+	},
+	{
+		"time-goes-back", "takes a batch that is not later than the one before it",
+		"protocol/witness/accept.go",
+		[]edit{{"case b.Time <= head.time:", "case b.Time == 0:"}},
+	},
+	{
+		"parents-later", "names parents that are later than the batch",
+		"protocol/witness/author.go",
+		[]edit{{"max(m.now, head.time+1, after+1)", "max(m.now, head.time+1, after-after)"}},
+	},
+	{
+		"far-ahead", "takes batches however far ahead of its clock they lie",
+		"protocol/witness/accept.go",
+		[]edit{{"limit > m.now {\n\t\tl.holdUntil", "limit > m.now && b.Time < 0 {\n\t\tl.holdUntil"}},
+	},
+	{
+		"uncertified-parents", "takes a parent that it stores for a certified one",
+		"protocol/witness/accept.go",
+		[]edit{{"if parent.cert.Size() < p.Size {\n\t\t\tl.missing", "if parent.size() < p.Size {\n\t\t\tl.missing"}},
+	},
+	{
+		"no-repair", "never asks for what it lacks",
+		"protocol/witness/repair.go",
+		[]edit{{"l.fetch = fetch{peer: peer, size: size, cert: cert, dueAt: m.now + gapDelay}", "_ = gapDelay"}},
+	},
+	{
+		"no-recovery", "authors without asking what the others have of its log",
+		"protocol/witness/recover.go",
+		[]edit{{
+			"if answers < m.committee.Quorum() {\n\t\treturn nil\n\t}\n\tif l.size() == 0 && answers < m.committee.N() && m.now < r.graceAt {\n\t\treturn nil\n\t}\n",
+			"_ = answers\n",
+		}},
+	},
+	{
+		"unsigned-certificates", "takes certificates without verifying their cosignatures",
+		"protocol/quorum/certificate.go",
+		[]edit{{"if !c.verifiers[s.Member].Verify(cp, s.Signature()) {", "if cp.Size == 0 {"}},
+	},
+	{
+		"blames-the-bearer", "blames an author for what another member delivered",
+		"protocol/witness/accept.go",
+		[]edit{{"if from == b.Author {\n\t\tm.emit", "if from = b.Author; from == b.Author {\n\t\tm.emit"}},
+	},
+	{
+		"no-flow-control", "takes batches without end while its disk stalls",
+		"protocol/witness/log.go",
+		[]edit{{"return l.uncertified() >= maxUncertified || l.undurable() >= maxUndurable", "return l.size() == Latest"}},
+	},
+	{
+		"answers-early", "answers a submission when the batch before its own is certified",
+		"protocol/witness/author.go",
+		[]edit{{"if b.Size <= cert.Size() {", "if b.Old <= cert.Size() {"}},
+	},
+}
