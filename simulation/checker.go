@@ -202,13 +202,18 @@ func (c *checker) certified(n *node, cert *quorum.Certificate) {
 	c.w.trace.say(c.w.sched.now, int(n.id), "holds a certificate of node-%d's log at size %d", key.log+1, key.size)
 }
 
-// checkSigners demands a quorum of signers, who have all signed. What a member
-// signs itself it may count before it sends it.
+// checkSigners demands a quorum of signers, who have all signed this very head.
+// What a member signs itself it may count before it sends it.
 func (c *checker) checkSigners(n *node, cert *quorum.Certificate) {
 	signers := map[protocol.MemberID]bool{}
 	key := headKey{cert.Log(), cert.Size()}
+	cp := c.w.committee.Checkpoint(key.log, key.size, cert.Root())
 	for _, s := range cert.Cosignatures() {
 		signers[s.Member] = true
+		if !c.w.committee.Verifier(s.Member).Verify(cp, s.Signature()) {
+			c.fail("certificate", "node-%d holds a certificate of node-%d's log at size %d whose cosignature of node-%d does not verify",
+				n.id+1, key.log+1, key.size, s.Member+1)
+		}
 		root, signed := c.votes[voteKey{key, s.Member}]
 		if c.w.honest(s.Member) && s.Member != n.id && (!signed || root != cert.Root()) {
 			c.fail("certificate", "node-%d holds a cosignature of node-%d for node-%d's log at size %d, which that one never made",

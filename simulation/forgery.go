@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -179,21 +180,41 @@ func (l *liar) forge() {
 	if err != nil || l.rng.IntN(2) == 0 {
 		root[0] ^= 1
 	}
-	cosign := func(id protocol.MemberID) quorum.Cosignature {
-		c := quorum.Cosignature{Member: id, Time: l.n.clock.read(l.w.sched.now).Seconds()}
-		for i := range c.Sig {
-			c.Sig[i] = byte(l.rng.Uint32())
-		}
-		return c
-	}
 	if l.rng.IntN(2) == 0 {
-		c := cosign(l.someone())
+		c := l.madeUp(l.someone())
 		l.tell(&wire.Votes{Voter: c.Member, Votes: []wire.Vote{{Log: log, Size: size, Root: root, Time: c.Time, Sig: c.Sig}}}, everybody)
 		return
 	}
+	l.tell(&wire.Certificate{Claim: l.madeUpClaim(log, size, root)}, everybody)
+}
+
+// forgeRange gives the last batch of a range a certificate that it has not.
+func (l *liar) forgeRange(r *wire.Range) wire.Message {
+	if len(r.Items) == 0 {
+		return r
+	}
+	out := *r
+	out.Items = slices.Clone(r.Items)
+	last := &out.Items[len(out.Items)-1]
+	if b, err := wire.DecodeBatch(last.Batch, l.w.maxMessage); err == nil {
+		last.Cert = l.madeUpClaim(b.Author, b.Size(), b.Root)
+	}
+	return &out
+}
+
+func (l *liar) madeUpClaim(log protocol.MemberID, size uint64, root protocol.Hash) quorum.Claim {
 	claim := quorum.Claim{Log: log, Size: size, Root: root}
 	for id := range l.w.committee.Quorum() {
-		claim.Cosigs = append(claim.Cosigs, cosign(protocol.MemberID(id)))
+		claim.Cosigs = append(claim.Cosigs, l.madeUp(protocol.MemberID(id)))
 	}
-	l.tell(&wire.Certificate{Claim: claim}, everybody)
+	return claim
+}
+
+// madeUp is a cosignature that its signer never made.
+func (l *liar) madeUp(id protocol.MemberID) quorum.Cosignature {
+	c := quorum.Cosignature{Member: id, Time: l.n.clock.read(l.w.sched.now).Seconds()}
+	for i := range c.Sig {
+		c.Sig[i] = byte(l.rng.Uint32())
+	}
+	return c
 }

@@ -143,6 +143,9 @@ func (l *liar) send(msg wire.Message, to []protocol.MemberID) {
 	if l.does["stale"] {
 		msg = l.stale(msg)
 	}
+	if r, ok := msg.(*wire.Range); ok && l.does["forge"] {
+		msg = l.forgeRange(r)
+	}
 	for _, id := range to {
 		if !l.does["few"] || l.few[id] {
 			l.w.send(l.n.id, msg, id)

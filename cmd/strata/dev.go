@@ -125,10 +125,10 @@ func startDev(ctx context.Context, o devOptions, progress *term.Progress) (*devN
 			Name: m.Name, URL: fmt.Sprintf("http://127.0.0.1:%d", port), PID: r.pid(), Data: filepath.Join(o.data, m.Name),
 		})
 	}
-	if err := d.writeInfo(); err != nil {
+	if err := d.awaitReady(ctx, progress); err != nil {
 		return d, err
 	}
-	return d, d.awaitReady(ctx, progress)
+	return d, d.writeInfo()
 }
 
 // devGenesis reads the network's genesis, or makes the network.

@@ -23,7 +23,10 @@ func (m *Machine) vote(l *logState, size uint64) error {
 	v := m.cosign(l, l.chain[i].signed)
 	m.votes = append(m.votes, v)
 	if l.appealAt == 0 {
-		l.appealAt = m.after(appealDelay)
+		l.appealAt = m.after(l.patience())
+	}
+	if l.votedAt == 0 {
+		l.votedAt = m.now
 	}
 	if t := l.tallies[size]; t != nil {
 		t.AddVerified(quorum.Cosignature{Member: m.self, Time: v.Time, Sig: v.Sig})
@@ -59,12 +62,29 @@ func (m *Machine) flushVotes() {
 }
 
 // Times after which a voter tells its votes to all, because the author has not
-// told a certificate.
+// told a certificate. On a slow network it is as long as certificates take.
 const (
 	appealDelay = 250 * protocol.Millisecond
 	appealAgain = protocol.Second
 	maxAppeal   = 8
 )
+
+// patience is how long after its vote this member waits for a certificate.
+func (l *logState) patience() protocol.Micros {
+	return min(max(appealDelay, 2*l.answer), appealAgain)
+}
+
+// answered notes how long the certificate of the oldest vote has taken.
+func (l *logState) answered(now protocol.Micros) {
+	if l.votedAt == 0 {
+		return
+	}
+	took := min(max(now-l.votedAt, 0), appealAgain) // the clock may have jumped
+	if l.votedAt = 0; l.answer == 0 {
+		l.answer = took
+	}
+	l.answer += (took - l.answer) / 8
+}
 
 // appeal tells the votes for a log's newest batches to all members, so that
 // they get their certificate where the author does not tell it.
@@ -178,8 +198,9 @@ func (m *Machine) certify(l *logState, cert *quorum.Certificate) error {
 	if err := l.certify(cert); err != nil {
 		return err
 	}
+	l.answered(m.now)
 	if l.appealAt = 0; l.uncertified() > 0 {
-		l.appealAt = m.after(appealDelay)
+		l.appealAt = m.after(l.patience())
 	}
 	// Tallies of smaller sizes serve who asked for more than a quorum only.
 	wanted := cert.Size()

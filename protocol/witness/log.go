@@ -80,6 +80,9 @@ type logState struct {
 	// appealAt is when this member tells its votes to all, if no certificate
 	// has come by then.
 	appealAt protocol.Micros
+	// votedAt is when this member voted first since the newest certificate, and
+	// answer the smoothed time from there to a certificate.
+	votedAt, answer protocol.Micros
 	// revoted is when this member last sent its votes again, by receiver.
 	revoted map[protocol.MemberID]protocol.Micros
 }
