@@ -16,6 +16,10 @@ const (
 	submitCost  = 8
 )
 
+// maxSlow bounds how much slower a disk gets where faults meet on it, so that a
+// write ends soon after they do.
+const maxSlow = 2_000
+
 // maxMessages bounds a member's inbox, as actors.Inbox does.
 const maxMessages = 8_192
 
@@ -297,7 +301,7 @@ func (n *node) write() {
 	life := n.life
 	d := protocol.Micros(20)
 	if seq != 0 {
-		d = protocol.Micros(float64(n.w.scenario.Disk.Sync.Micros()) * n.disk.slow * logNormal(n.rng, 0.4))
+		d = protocol.Micros(float64(n.w.scenario.Disk.Sync.Micros()) * min(n.disk.slow, maxSlow) * logNormal(n.rng, 0.4))
 	}
 	n.w.sched.at(max(n.w.sched.now+d, n.disk.stalledUntil, n.frozenUntil), func() {
 		if n.life == life {

@@ -16,6 +16,8 @@ var regressions = []struct {
 	{"storm", 7, 10, "an author was blamed for a batch that another member had changed"},
 	{"disk-chaos", 4, 160, "an author's batch was sent to who asked for it before it was durable"},
 	{"disk-chaos", 4, 40, "the same, on a slow disk"},
+	{"churn", 4, 100094, "a member that had lost its disk acknowledged entries that its certified history has not"},
+	{"storm", 7, 100473, "a batch's copy with a damaged signature took the place of the good one"},
 	{"churn", 4, 182, "a member with a stalled disk took batches without end"},
 }
 

@@ -28,14 +28,16 @@ func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
 		return err
 	}
 	queued, held := l.later[b.Old]
-	if held && queued.Root == b.Root && queued.Size() == b.Size() {
-		if from == b.Author {
-			l.later[b.Old] = heldBatch{b, from} // nobody knows better
-		}
+	again := held && queued.Root == b.Root && queued.Size() == b.Size()
+	if again && from != b.Author {
 		return nil
 	}
 	if !m.signedBy(b.Author, markOf(b).signed) {
 		m.emit(Blame{Member: from, Reason: "batch with an invalid signature"})
+		return nil
+	}
+	if again {
+		l.later[b.Old] = heldBatch{b, from} // nobody knows better than its author
 		return nil
 	}
 	if b.Old < l.size() || held {

@@ -237,3 +237,23 @@ func TestChangedBatch(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedCopy has a batch that waits for an earlier one come again from its
+// author with a signature damaged on the way. The good copy is kept.
+func TestDamagedCopy(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	f := newForger(c, c.nodes[3]) // which is honest here
+	first, second := f.extend(f.branches[0]), f.extend(f.branches[0])
+	damaged := *second
+	damaged.Cosignature[5] ^= 1
+	for _, b := range []*wire.Batch{second, &damaged, first} {
+		c.step(c.nodes[0], Receive{From: 3, Msg: b})
+	}
+	l := c.nodes[0].machine.logs[3]
+	if l.size() != second.Size() {
+		t.Fatalf("%d leaves are stored, want %d", l.size(), second.Size())
+	}
+	if got := l.head().signed; !c.nodes[0].machine.signedBy(3, got) {
+		t.Error("the damaged signature is stored")
+	}
+}

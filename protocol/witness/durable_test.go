@@ -112,3 +112,79 @@ func TestUndurableIsBounded(t *testing.T) {
 		t.Error("nothing was certified: the test proves nothing")
 	}
 }
+
+// TestLostDiskAnswersNothing has an author lose its disk and sign a second
+// history, since nobody told it of the first, which is certified. When it takes
+// that one back, what it put into the second is refused, and not acknowledged
+// by the certificate of the first.
+func TestLostDiskAnswersNothing(t *testing.T) {
+	c, m, _ := lone(t)
+	lost := newForger(c, c.nodes[0])
+	b := lost.extend(lost.branches[0])
+	tally := c.committee.NewTally(0, b.Size(), b.Root)
+	for id := range protocol.MemberID(4) {
+		sig := c.signers[id].Cosign(c.committee.Checkpoint(0, b.Size(), b.Root), b.Time.Seconds())
+		tally.AddVerified(quorum.Cosignature{Member: id, Time: sig.Time, Sig: sig.Bytes})
+	}
+	claim := tally.Certificate().Claim()
+	encoded, err := wire.Encode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	now := testStart
+	step(t, m, now, Start{})
+	for peer := range protocol.MemberID(4) {
+		step(t, m, now, Receive{From: peer, Msg: &wire.Heads{}})
+	}
+	e, err := protocol.ParseEvent([]byte(`{"type":"a","payload":{}}`), 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now += protocol.Second
+	var seq uint64
+	for _, f := range step(t, m, now, Submit{ID: 7, Kind: protocol.KindAttest, Body: e.Canonical, Hash: e.Hash}) {
+		if p, ok := f.(Persist); ok {
+			seq = p.Seq
+		}
+	}
+	head := wire.Head{Log: 0, Signed: markOf(b).signed, Certified: b.Size()}
+	step(t, m, now, Receive{From: 1, Msg: &wire.Heads{Heads: []wire.Head{head}}})
+	now += protocol.Second
+	asked := false
+	for _, f := range step(t, m, now, Tick{}) {
+		if s, ok := f.(Send); ok {
+			r, isRange := s.Msg.(*wire.RangeRequest)
+			asked = asked || isRange && r.Log == 0 && s.To == 1
+		}
+	}
+	if !asked {
+		t.Fatal("the certified history is not asked for")
+	}
+	refused := false
+	effects := step(t, m, now, Receive{From: 1, Msg: &wire.Range{
+		Log: 0, Items: []wire.RangeItem{{Batch: encoded, Cert: claim}}, Head: claim,
+	}})
+	effects = append(effects, step(t, m, now, Persisted{Seq: seq})...)
+	for _, f := range effects {
+		switch f := f.(type) {
+		case Refused:
+			refused = refused || f.ID == 7 && f.Reason == LogStopped
+		case Resolved:
+			t.Error("an entry of the second history is acknowledged")
+		case Publish:
+			if _, ok := f.Msg.(*wire.Batch); ok {
+				t.Error("a batch of the second history is published")
+			}
+		}
+	}
+	if !refused {
+		t.Error("the submission is not answered")
+	}
+	if got := m.logs[0].cert.Size(); got != b.Size() {
+		t.Errorf("certified up to %d, want %d", got, b.Size())
+	}
+	if m.logs[0].durable != 0 {
+		t.Errorf("%d leaves count as durable", m.logs[0].durable)
+	}
+}

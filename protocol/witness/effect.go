@@ -77,7 +77,7 @@ type Sealed struct {
 	Time      protocol.Micros
 }
 
-// Refused answers a submission that never became an entry.
+// Refused answers a submission that is no entry of the log, and never will be.
 type Refused struct {
 	ID     uint64
 	Reason Refusal

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"errors"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -235,5 +236,25 @@ func (m *Machine) yieldTo(l *logState, from protocol.MemberID, b *wire.Batch) ([
 			delete(l.tallies, size)
 		}
 	}
+	m.waiting = slices.DeleteFunc(m.waiting, func(w awaited) bool { return w.log == l.id && w.size > b.Old })
+	if l.id == m.self {
+		m.abandon(b.Old)
+	}
 	return []Record{Truncate{Log: l.id, Size: b.Old}}, nil
+}
+
+// abandon refuses what this member has put into its own log behind a size,
+// since another history of it is certified: the member has lost its disk, and
+// has come back without knowing what it had signed.
+func (m *Machine) abandon(size uint64) {
+	a := &m.author
+	a.batches = slices.DeleteFunc(a.batches, func(b *ownBatch) bool {
+		if b.Size <= size {
+			return false
+		}
+		for _, it := range b.open {
+			m.emit(Refused{ID: it.ID, Reason: LogStopped})
+		}
+		return true
+	})
 }
