@@ -32,6 +32,10 @@ type link struct {
 // messages are dropped.
 const queueLimit = 2 * protocol.Second
 
+// maxTransit is how long a message may take. A connection that is slower than
+// that breaks, and loses what it carries.
+const maxTransit = 10 * protocol.Second
+
 func newNetwork(w *world, s *Scenario) (*network, error) {
 	n := s.Nodes
 	where, err := places(s.Network.Profile, n)
@@ -99,11 +103,18 @@ func (n *network) carry(from, to protocol.MemberID, l *link, data []byte) {
 		n.busyUntil[from] = leaves
 	}
 	at := leaves + protocol.Micros(float64(l.base)*l.slow*logNormal(n.rng, n.jitter))
-	if n.rng.Float64() < n.chance.Reorder {
+	overtaken := n.rng.Float64() < n.chance.Reorder
+	if overtaken {
 		n.w.stats.fault("reorder")
 		at += exponential(n.rng, 4*l.base+protocol.Millisecond)
 	} else {
 		at = max(at, l.arrival)
+	}
+	if at-now > maxTransit {
+		n.drop(from, to)
+		return
+	}
+	if !overtaken {
 		l.arrival = at
 	}
 	if n.rng.Float64() < n.chance.Corrupt {
