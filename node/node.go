@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,6 +189,15 @@ func (n *Node) hostConfig() (*p2p.Config, error) {
 		c.Members = append(c.Members, p2p.Member{Name: m.Name, ID: id, Addrs: addrs})
 	}
 	c.Listen = c.Members[n.self].Addrs
+	for name, addr := range n.cfg.P2PDial {
+		i := slices.IndexFunc(c.Members, func(m p2p.Member) bool { return m.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("p2p.dial: %s is not a member", name)
+		}
+		if c.Members[i].Addrs, err = parseAddrs([]string{addr}); err != nil {
+			return nil, fmt.Errorf("p2p.dial: %s: %w", name, err)
+		}
+	}
 	if len(n.cfg.P2PListen) > 0 {
 		if c.Listen, err = parseAddrs(n.cfg.P2PListen); err != nil {
 			return nil, fmt.Errorf("p2p.listen: %w", err)

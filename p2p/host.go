@@ -105,6 +105,9 @@ func newLibp2p(cfg *Config, g *gater) (host.Host, error) {
 		libp2p.Ping(false),
 		libp2p.DisableMetrics(),
 		libp2p.DisableIdentifyAddressDiscovery(),
+		// Members know each other's addresses from their configuration, and
+		// dial nowhere else.
+		libp2p.AddrsFactory(func([]multiaddr.Multiaddr) []multiaddr.Multiaddr { return nil }),
 		libp2p.UserAgent("strataos"),
 	}
 	for _, a := range cfg.Listen {
@@ -173,7 +176,7 @@ func (h *Host) Close() (err error) {
 }
 
 // Addrs are the addresses that the host listens on.
-func (h *Host) Addrs() []multiaddr.Multiaddr { return h.host.Addrs() }
+func (h *Host) Addrs() []multiaddr.Multiaddr { return h.host.Network().ListenAddresses() }
 
 // Send queues a message for one member. It answers false if it was dropped,
 // because the member is not connected or its queue is full.

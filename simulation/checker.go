@@ -76,7 +76,7 @@ const proveEvery = 16
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, certs: map[headKey]protocol.Hash{}, votes: map[voteKey]protocol.Hash{},
-		newest: make([]uint64, w.scenario.Nodes),
+		newest: make([]uint64, w.scenario.Nodes), violations: []Violation{},
 	}
 }
 
@@ -299,16 +299,31 @@ func (c *checker) final() {
 }
 
 // checkKept demands that a member's certified logs hold all that was
-// acknowledged.
+// acknowledged. A log that evidence has stopped gets no certificates any more,
+// and its author may have lost its last ones: what they proved is still stored
+// by who cosigned it.
 func (c *checker) checkKept(n *node) {
 	status := n.machine.Status()
 	for _, a := range c.acks {
 		got, err := leafAt(&n.disk.MemoryStorage, a.log, a.index)
-		if err != nil || got != a.leaf || status[a.log].Certified <= a.index {
+		switch {
+		case err == nil && got == a.leaf && status[a.log].Certified > a.index:
+		case status[a.log].Frozen && c.storedBy(a) >= c.w.committee.Quorum()-c.w.faulty():
+		default:
 			c.fail("kept", "leaf %d of node-%d was acknowledged and is not certified at node-%d: %v", a.index, a.log+1, n.id+1, err)
 			return
 		}
 	}
+}
+
+func (c *checker) storedBy(a ack) int {
+	count := 0
+	for _, n := range c.w.nodes {
+		if got, err := leafAt(&n.disk.MemoryStorage, a.log, a.index); err == nil && got == a.leaf && c.w.honest(n.id) {
+			count++
+		}
+	}
+	return count
 }
 
 // checkTimes walks every log of a member and holds each batch to the time rule.

@@ -160,8 +160,9 @@ func (w *world) sameLogs(a, b *node) bool {
 		if x[i].Certified != y[i].Certified {
 			return false
 		}
-		// What a liar left uncertified may stay so.
-		if w.honest(protocol.MemberID(i)) && (y[i].Stored != y[i].Certified || x[i].Stored != y[i].Stored) {
+		// What a liar left uncertified may stay so, and what is left of a log
+		// that evidence has stopped.
+		if w.nodes[i].liar == nil && !y[i].Frozen && (y[i].Stored != y[i].Certified || x[i].Stored != y[i].Stored) {
 			return false
 		}
 	}

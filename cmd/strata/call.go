@@ -32,6 +32,10 @@ var httpClient = &http.Client{Timeout: 15 * time.Second}
 
 // call asks a node and returns the body of its answer.
 func call(ctx context.Context, method, url, token string, body []byte, headers map[string]string) ([]byte, error) {
+	return callWith(ctx, httpClient, method, url, token, body, headers)
+}
+
+func callWith(ctx context.Context, client *http.Client, method, url, token string, body []byte, headers map[string]string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -45,7 +49,7 @@ func call(ctx context.Context, method, url, token string, body []byte, headers m
 	for k, v := range headers {
 		req.Header.Set(k, v)
 	}
-	res, err := httpClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return nil, failedf("%s does not answer: %w", strings.TrimSuffix(url, "/"), err)
 	}

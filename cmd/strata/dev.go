@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +36,8 @@ type devOptions struct {
 	inProcess bool
 	network   string
 	logLevel  string
+	// settings are more settings of a node, if not nil.
+	settings func(name string) map[string]string
 }
 
 func newDev() *cobra.Command {
@@ -129,6 +133,25 @@ func startDev(ctx context.Context, o devOptions, progress *term.Progress) (*devN
 		return d, err
 	}
 	return d, d.writeInfo()
+}
+
+// restart starts a node that has stopped, where it was.
+func (d *devNetwork) restart(ctx context.Context, i int) error {
+	n := &d.info.Nodes[i]
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(n.URL, "http://"))
+	if err != nil {
+		return err
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return err
+	}
+	r, err := startRunner(ctx, d.options, n.Name, number)
+	if err != nil {
+		return failedf("%s: %w", n.Name, err)
+	}
+	d.runners[i], n.PID = r, r.pid()
+	return d.writeInfo()
 }
 
 // devGenesis reads the network's genesis, or makes the network.

@@ -77,7 +77,7 @@ To see one at work, type: strata dev`,
 		SilenceUsage:  true,
 	}
 	root.AddCommand(
-		newDev(), newInit(), newRun(), newConfig(), newToken(),
+		newDev(), newChaos(), newInit(), newRun(), newConfig(), newToken(),
 		newAttest(), newVerify(), newStatus(), newBench(), newSim(), newVersion(),
 	)
 	return root

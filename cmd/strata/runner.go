@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,9 @@ func startRunner(ctx context.Context, o devOptions, name string, port int) (runn
 		"tokens":      filepath.Join(o.data, devTokens),
 		"http-listen": fmt.Sprintf("127.0.0.1:%d", port),
 		"log-level":   o.logLevel,
+	}
+	if o.settings != nil {
+		maps.Copy(settings, o.settings(name))
 	}
 	log, err := os.OpenFile(filepath.Join(dir, logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -20,18 +20,19 @@ const maxFileBytes = 1 << 20
 
 // Config is the configuration of one node. Paths are absolute.
 type Config struct {
-	Member          string   // the node's name in the genesis
-	Data            string   // folder of the store
-	Genesis         string   // file
-	SigningKey      string   // file
-	PeerKey         string   // file
-	Tokens          string   // file
-	P2PListen       []string // multiaddrs; empty means those of the genesis
-	HTTPListen      string   // host:port
-	HTTPAllowRemote bool     // HTTPListen may be other than loopback
-	LogLevel        string   // debug, info, warn, error
-	LogFormat       string   // text, json
-	MemTableMB      int      // size of the store's write buffer
+	Member          string            // the node's name in the genesis
+	Data            string            // folder of the store
+	Genesis         string            // file
+	SigningKey      string            // file
+	PeerKey         string            // file
+	Tokens          string            // file
+	P2PListen       []string          // multiaddrs; empty means those of the genesis
+	P2PDial         map[string]string // multiaddr by member, instead of those of the genesis
+	HTTPListen      string            // host:port
+	HTTPAllowRemote bool              // HTTPListen may be other than loopback
+	LogLevel        string            // debug, info, warn, error
+	LogFormat       string            // text, json
+	MemTableMB      int               // size of the store's write buffer
 }
 
 // Source says where a value came from.
@@ -92,6 +93,20 @@ var Settings = []Setting{
 			if a = strings.TrimSpace(a); a != "" {
 				c.P2PListen = append(c.P2PListen, a)
 			}
+		}
+		return nil
+	}},
+	{Key: "p2p.dial", Usage: "where to dial members instead of where the genesis says: NAME=MULTIADDR, with commas between", set: func(c *Config, v string) error {
+		c.P2PDial = map[string]string{}
+		for _, pair := range strings.Split(v, ",") {
+			if pair = strings.TrimSpace(pair); pair == "" {
+				continue
+			}
+			name, addr, ok := strings.Cut(pair, "=")
+			if !ok {
+				return errors.New("want NAME=MULTIADDR, such as acme=/ip4/10.0.0.7/tcp/9401")
+			}
+			c.P2PDial[name] = addr
 		}
 		return nil
 	}},

@@ -23,6 +23,7 @@ func TestStrength(t *testing.T) {
 		"http.allow_remote": {"true", "false", "true"},
 		"log.level":         {"warn", "error", "debug"},
 		"log.format":        {"json", "text", "json"},
+		"p2p.dial":          {"a=/ip4/10.0.0.1/tcp/1", "a=/ip4/10.0.0.2/tcp/1", ""},
 		"store.memtable_mb": {"9", "10", "11"},
 	}
 	for _, s := range Settings {
@@ -107,6 +108,7 @@ func TestRefused(t *testing.T) {
 		{"[http]\nallow_remote = \"maybe\"", "http.allow_remote"},
 		{"member = 1.5", "member"},
 		{"[p2p]\nlisten = [1]", "p2p.listen"},
+		{"[p2p]\ndial = \"acme\"", "p2p.dial"},
 		{"member = ", "configuration"},
 		{strings.Repeat("#", maxFileBytes+1), "bytes"},
 	} {

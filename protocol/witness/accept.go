@@ -148,8 +148,8 @@ func (m *Machine) ready(l *logState, b *wire.Batch) (bool, error) {
 		return false, invalidf("time goes back from %d to %d", head.time, b.Time)
 	}
 	for i, p := range b.Parents {
-		if !m.committee.Has(p.Member) || p.Member == b.Author || i > 0 && b.Parents[i-1].Member >= p.Member {
-			return false, invalidf("parent %d is unknown, the author's own or out of order", i)
+		if !m.committee.Has(p.Member) || p.Member == b.Author || p.Size == 0 || i > 0 && b.Parents[i-1].Member >= p.Member {
+			return false, invalidf("parent %d is unknown, empty, the author's own or out of order", i)
 		}
 		parent := m.logs[p.Member]
 		if parent.cert.Size() < p.Size && parent.claim.Size >= p.Size {
