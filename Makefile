@@ -4,7 +4,7 @@ GO      ?= go
 export CGO_ENABLED ?= 0
 BIN     := bin/strata
 
-.PHONY: help build run test race sim lint fuzz bench clean
+.PHONY: help build run test race sim mutants lint fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ FIRST ?= 0
 sim: build ## run SEEDS seeds over all scenarios, with 4 and with 7 nodes
 	./$(BIN) sim sweep --nodes 4 --seeds $(SEEDS) --first-seed $(FIRST)
 	./$(BIN) sim sweep --nodes 7 --seeds $(SEEDS) --first-seed $(FIRST)
+
+mutants: ## show that simulation catches deliberate bugs
+	$(GO) run ./simulation/mutants
 
 lint: ## check format and common mistakes
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "gofmt wants to change these"; exit 1; }

@@ -74,6 +74,7 @@ func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
 // need not be secret, and signatures are part of what a seed decides.
 func (w *world) found() error {
 	w.genesis = &protocol.Genesis{Network: networkName, Params: protocol.DefaultParams()}
+	memo := cosign.NewMemo()
 	for i := range w.scenario.Nodes {
 		name := fmt.Sprintf("node-%d", i+1)
 		key := sha256.Sum256([]byte("simulated key of " + name))
@@ -81,7 +82,7 @@ func (w *world) found() error {
 		if err != nil {
 			return err
 		}
-		w.signers = append(w.signers, s)
+		w.signers = append(w.signers, s.WithMemo(memo))
 		w.genesis.Members = append(w.genesis.Members, protocol.Member{Name: name, PeerID: "peer-" + name, VKey: s.Verifier().String()})
 	}
 	if err := w.genesis.Validate(); err != nil {
@@ -91,7 +92,7 @@ func (w *world) found() error {
 	if err != nil {
 		return err
 	}
-	w.committee = c.WithMemo(cosign.NewMemo())
+	w.committee = c.WithMemo(memo)
 	w.params = w.genesis.Params
 	w.maxMessage = wire.MaxMessage(w.params)
 	w.policy, err = proof.ParsePolicy([]byte(proof.PolicyText(w.genesis)))

@@ -216,7 +216,13 @@ func (s *Signer) Secret() string {
 // Cosign signs cp at a time in Unix seconds. It is deterministic.
 func (s *Signer) Cosign(cp Checkpoint, time uint64) Signature {
 	var buf [256]byte
-	return Signature{Time: time, Bytes: [SignatureSize]byte(ed25519.Sign(s.key, message(buf[:0], cp, time)))}
+	msg := message(buf[:0], cp, time)
+	sig := Signature{Time: time, Bytes: [SignatureSize]byte(ed25519.Sign(s.key, msg))}
+	if memo := s.verifier.memo; memo != nil {
+		key, _ := memo.recall(s.verifier, msg, sig.Bytes[:])
+		memo.remember(key)
+	}
+	return sig
 }
 
 func keyHash(name string, key []byte) [4]byte {

@@ -103,7 +103,9 @@ func TestVerifyRefuses(t *testing.T) {
 	cp := cosign.Checkpoint{Origin: "o", Size: 3, Root: [32]byte{9}}
 	sig := s.Cosign(cp, 100)
 	testRefuses(t, s.Verifier(), other.Verifier(), s, cp, sig)
-	testRefuses(t, s.Verifier().WithMemo(cosign.NewMemo()), other.Verifier(), s, cp, sig)
+	memo := cosign.NewMemo()
+	testRefuses(t, s.Verifier().WithMemo(memo), other.Verifier(), s, cp, sig)
+	testRefuses(t, s.Verifier().WithMemo(memo), other.Verifier(), s.WithMemo(memo), cp, sig)
 }
 
 func testRefuses(t *testing.T, v, other *cosign.Verifier, s *cosign.Signer, cp cosign.Checkpoint, sig cosign.Signature) {

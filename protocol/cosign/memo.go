@@ -3,7 +3,7 @@ package cosign
 import "crypto/sha256"
 
 // Memo remembers signatures that verified, so that a host that runs many
-// members of a network in one process checks each of them once. It is not safe
+// members of a network in one process checks each of them at most once. It is not safe
 // for concurrent use.
 type Memo struct{ good map[[32]byte]struct{} }
 
@@ -18,6 +18,14 @@ func (v *Verifier) WithMemo(m *Memo) *Verifier {
 	w := *v
 	w.memo = m
 	return &w
+}
+
+// WithMemo returns the same signer, whose signatures the memo knows to be good
+// from the beginning.
+func (s *Signer) WithMemo(m *Memo) *Signer {
+	t := *s
+	t.verifier = s.verifier.WithMemo(m)
+	return &t
 }
 
 // recall is the key of a signature, and whether it is known to be good.
