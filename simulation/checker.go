@@ -29,6 +29,7 @@ const maxViolations = 20
 //	certificate  no two certificates for one log and size have different roots,
 //	             and each has cosignatures of a quorum, which its signers made
 //	vote         no honest member cosigns two roots for one log and size
+//	recovery     no member that lost its disk signs over what is certified of its log
 //	durable      what an honest member cosigned, it has on disk
 //	proof        an answer's proof verifies against the network's policy
 //	kept         what was acknowledged is in the certified log of every member
@@ -102,6 +103,24 @@ func (c *checker) said(n *node, msg wire.Message) {
 	case *wire.Batch:
 		if msg.Author == n.id {
 			c.signed(n, n.id, msg.Size(), msg.Root)
+			c.checkRecovered(n, msg)
+		}
+	}
+}
+
+// checkRecovered holds a member that has lost its disk to what recovery gives
+// it back: it never signs another history of what is certified of its log.
+func (c *checker) checkRecovered(n *node, b *wire.Batch) {
+	if !n.lostDisk || b.Size() > c.newest[n.id] {
+		return
+	}
+	for _, other := range c.w.nodes {
+		if !c.w.honest(other.id) {
+			continue
+		}
+		if root, err := durableRoot(other, n.id, b.Size()); err == nil && root != b.Root {
+			c.fail("recovery", "node-%d has lost its disk and signs another history of its first %d leaves, which are certified", n.id+1, b.Size())
+			return
 		}
 	}
 }
