@@ -109,9 +109,11 @@ func (c *checker) said(n *node, msg wire.Message) {
 }
 
 // checkRecovered holds a member that has lost its disk to what recovery gives
-// it back: it never signs another history of what is certified of its log.
+// it back: it never signs another history of what was certified of its log by
+// then. What was still on its way may be certified later, and then the two
+// histories meet.
 func (c *checker) checkRecovered(n *node, b *wire.Batch) {
-	if !n.lostDisk || b.Size() > c.newest[n.id] {
+	if !n.lostDisk || b.Size() > n.certifiedWhenLost {
 		return
 	}
 	for _, other := range c.w.nodes {

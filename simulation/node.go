@@ -40,9 +40,11 @@ type node struct {
 	// lostDisk says that the member has forgotten what it voted for: from then
 	// on it counts as one of the f.
 	lostDisk bool
-	bootedAt protocol.Micros
-	latest   protocol.Micros // the latest time that its clock has shown
-	behind   bool            // has not caught up since it booted
+	// certifiedWhenLost is how much of its log was certified when it last did.
+	certifiedWhenLost uint64
+	bootedAt          protocol.Micros
+	latest            protocol.Micros // the latest time that its clock has shown
+	behind            bool            // has not caught up since it booted
 
 	// The inbox, by the order in which a turn takes it.
 	internal, messages, submits []witness.Input
@@ -115,7 +117,7 @@ func (n *node) halt(err error) {
 func (n *node) replaceDisk() {
 	n.crash("its disk is replaced")
 	n.disk.wipe()
-	n.lostDisk = true
+	n.lostDisk, n.certifiedWhenLost = true, n.w.check.newest[n.id]
 	n.boot()
 }
 

@@ -19,6 +19,7 @@ var regressions = []struct {
 	{"churn", 4, 100094, "a member that had lost its disk acknowledged entries that its certified history has not"},
 	{"storm", 7, 100473, "a batch's copy with a damaged signature took the place of the good one"},
 	{"storm", 7, 102489, "a batch named an empty log as its parent"},
+	{"storm", 7, 9197, "a member that had lost its disk asked the same liar for its log forever"},
 	{"churn", 4, 182, "a member with a stalled disk took batches without end"},
 }
 

@@ -20,10 +20,10 @@ const (
 // it authors: a member that lost its disk must not sign a second history
 // (rule W7).
 type recovery struct {
-	heard map[protocol.MemberID]bool
-	// target is the longest own log that a peer proved, and holder that peer.
+	// heard is how much of the own log each member that answered has proved.
+	heard map[protocol.MemberID]uint64
+	// target is the most of them.
 	target  uint64
-	holder  protocol.MemberID
 	graceAt protocol.Micros
 }
 
@@ -31,7 +31,8 @@ type recovery struct {
 func (r *recovery) answered(self protocol.MemberID, n int) []protocol.MemberID {
 	var out []protocol.MemberID
 	for i := range n {
-		if id := protocol.MemberID(i); id == self || r.heard[id] {
+		id := protocol.MemberID(i)
+		if _, ok := r.heard[id]; ok || id == self {
 			out = append(out, id)
 		}
 	}
@@ -41,7 +42,7 @@ func (r *recovery) answered(self protocol.MemberID, n int) []protocol.MemberID {
 // start votes again for what is stored but was not certified when the member
 // stopped, and asks the others for this member's own log.
 func (m *Machine) start() error {
-	m.author.recovery = recovery{heard: map[protocol.MemberID]bool{}, graceAt: m.now + recoverGrace}
+	m.author.recovery = recovery{heard: map[protocol.MemberID]uint64{}, graceAt: m.now + recoverGrace}
 	for _, l := range m.logs {
 		if l.id == m.self {
 			continue
@@ -63,12 +64,13 @@ func (m *Machine) heardOwn(from protocol.MemberID, msg *wire.Heads) {
 	if m.author.recovered || r.heard == nil {
 		return
 	}
+	proved := r.heard[from]
 	for _, h := range msg.Heads {
-		if h.Log == m.self && h.Signed.Size > max(r.target, m.logs[m.self].size()) && m.signedBy(m.self, h.Signed) {
-			r.target, r.holder = h.Signed.Size, from
+		if h.Log == m.self && h.Signed.Size > max(proved, m.logs[m.self].size()) && m.signedBy(m.self, h.Signed) {
+			proved = h.Signed.Size
 		}
 	}
-	r.heard[from] = true
+	r.heard[from], r.target = proved, max(r.target, proved)
 }
 
 // checkRecovered lets the member author once n−f members have said how much of
@@ -82,7 +84,7 @@ func (m *Machine) checkRecovered() error {
 	}
 	if l.size() < r.target {
 		if !l.fetch.busy() {
-			m.request(l, r.holder)
+			m.request(l, m.anyHolder())
 		}
 		return nil
 	}
@@ -96,6 +98,18 @@ func (m *Machine) checkRecovered() error {
 	m.author.recovered = true
 	m.emit(Recovered{})
 	return nil
+}
+
+// anyHolder chooses a member that has proved to store more of the own log: not
+// always the same, since one may be slow, or lie.
+func (m *Machine) anyHolder() protocol.MemberID {
+	var holders []protocol.MemberID
+	for i := range m.logs {
+		if id := protocol.MemberID(i); m.author.recovery.heard[id] > m.logs[m.self].size() {
+			holders = append(holders, id)
+		}
+	}
+	return holders[m.rng.IntN(len(holders))]
 }
 
 // reclaim takes back a batch of this member's own, which it has lost, from a

@@ -110,7 +110,8 @@ func (m *Machine) compareHeads() {
 	if !m.author.recovered {
 		m.repair.headsAt = m.after(recoverEvery)
 		for i := range m.logs {
-			if id := protocol.MemberID(i); id != m.self && !m.author.recovery.heard[id] {
+			id := protocol.MemberID(i)
+			if _, ok := m.author.recovery.heard[id]; !ok && id != m.self {
 				m.greet(id)
 			}
 		}
