@@ -22,7 +22,8 @@ const chaosTimeout = time.Second
 // chaosLoad attests events at a rate, each at one node and, if that does not
 // answer, at the others in turn, and keeps what was acknowledged.
 type chaosLoad struct {
-	info    *devInfo
+	nodes   []devNode
+	token   string
 	client  *http.Client
 	policy  *proof.Policy
 	cancel  context.CancelFunc
@@ -50,7 +51,7 @@ func startChaosLoad(info *devInfo, rate float64) (*chaosLoad, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &chaosLoad{
-		info: info, policy: policy, cancel: cancel, started: time.Now(), roots: map[string]string{},
+		nodes: slices.Clone(info.Nodes), token: info.Token, policy: policy, cancel: cancel, started: time.Now(), roots: map[string]string{}, conflicts: []string{},
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	l.running.Go(func() { l.run(ctx, rate) })
@@ -86,8 +87,8 @@ func (l *chaosLoad) attest(ctx context.Context, n int) {
 	body := fmt.Appendf(nil, `{"event":{"type":"chaos.event","payload":{"n":%d,"run":%d}},"timeout_ms":%d}`,
 		n, l.started.UnixNano(), chaosTimeout.Milliseconds())
 	begin := time.Now()
-	for try := range len(l.info.Nodes) {
-		node := l.info.Nodes[(n+try)%len(l.info.Nodes)]
+	for try := range len(l.nodes) {
+		node := l.nodes[(n+try)%len(l.nodes)]
 		text, err := l.ask(ctx, http.MethodPost, node.URL+"/v1/witness/attest", body)
 		if ctx.Err() != nil {
 			return // nobody waits for it
@@ -111,7 +112,7 @@ func (l *chaosLoad) attest(ctx context.Context, n int) {
 func (l *chaosLoad) ask(ctx context.Context, method, url string, body []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, chaosTimeout+500*time.Millisecond)
 	defer cancel()
-	return callWith(ctx, l.client, method, url, l.info.Token, body, nil)
+	return callWith(ctx, l.client, method, url, l.token, body, nil)
 }
 
 // acknowledged checks an answer offline and keeps it.
@@ -208,7 +209,7 @@ func (c *chaosNetwork) judge(ctx context.Context) (*chaosVerdict, error) {
 	defer cancel()
 	var mu sync.Mutex
 	var asking sync.WaitGroup
-	for _, n := range c.dev.info.Nodes {
+	for _, n := range l.nodes {
 		asking.Go(func() {
 			lost, conflict := l.examine(ctx, n)
 			mu.Lock()
