@@ -1,0 +1,84 @@
+package order
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/strataos/strataos/protocol"
+)
+
+// Decision is what a slot has come to.
+type Decision struct {
+	Round     uint64
+	Member    protocol.MemberID
+	Committed bool
+	// Batches are what the slot emits, in ledger order. A committed slot emits
+	// nothing if earlier ones have emitted all of its past.
+	Batches []Batch
+}
+
+// Decide returns the decisions on slots that it has not returned before, in
+// slot order; an Order that is resumed goes on behind its State. It is cheap
+// when there are none. It fails only if what Resume was given was damaged; the
+// Order is then useless.
+func (o *Order) Decide() ([]Decision, error) {
+	if !o.changed {
+		return nil, nil
+	}
+	o.changed = false
+	var out []Decision
+	for {
+		d := Decision{Round: o.round, Member: o.turn(o.round, o.index)}
+		v := o.decide(d.Round, d.Member)
+		if v == undecided {
+			return out, nil
+		}
+		if v == committed {
+			d.Committed = true
+			var err error
+			if d.Batches, err = o.emit(o.at(d.Round, d.Member).first); err != nil {
+				return nil, fmt.Errorf("slot of member %d in round %d: %w", d.Member, d.Round, err)
+			}
+		}
+		out = append(out, d)
+		o.consume()
+	}
+}
+
+// consume goes on to the next slot.
+func (o *Order) consume() {
+	if o.index++; o.index < o.n {
+		return
+	}
+	o.index = 0
+	o.round++
+	o.rounds = slices.Delete(o.rounds, 0, 1)
+}
+
+// emit returns what is in the past of a batch and not emitted, in ledger order.
+func (o *Order) emit(x *Node) ([]Batch, error) {
+	if x == nil {
+		return nil, errors.New("its batch is not known")
+	}
+	var out []Batch
+	for i, size := range x.Clock {
+		c := &o.logs[i]
+		if size <= c.ordered {
+			continue
+		}
+		for c.emitted < len(c.nodes) && c.nodes[c.emitted].Size <= size {
+			out = append(out, c.nodes[c.emitted].Batch)
+			c.emitted++
+		}
+		if c.emitted == 0 || c.nodes[c.emitted-1].Size != size {
+			return nil, fmt.Errorf("no batch of log %d ends at %d", i, size)
+		}
+		c.ordered = size
+	}
+	slices.SortFunc(out, func(a, b Batch) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Log, b.Log), cmp.Compare(a.Size, b.Size))
+	})
+	return out, nil
+}
