@@ -4,6 +4,9 @@
 //	API ─▶ Gateway ─┐                      ┌─▶ Journal ─▶ store (group commit)
 //	peers ────────▶ Inbox ─▶ witness actor ┼─▶ Network (publish, send)
 //	timer, Journal ─┘        (the machine) └─▶ Gateway (answers)
+//	                              ▲ │ what is certified
+//	          which round is next │ ▼
+//	peers ────────▶ Inbox ─▶ chronos actor ─▶ Journal, Network, Gateway (places)
 //
 // Queues are bounded where they are filled: the Gateway admits a limited number
 // of submissions and refuses the rest, the Inbox drops messages of peers past

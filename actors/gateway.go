@@ -7,13 +7,14 @@ import (
 	"sync"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/witness"
 )
 
-// Errors of Gateway.Attest beside TimeoutError. After all but ErrInterrupted
+// Errors of Gateway.Submit beside TimeoutError and OrderError. After all but ErrInterrupted
 // the event is definitely not in the log.
 var (
 	// ErrOverloaded: as many submissions wait as are admitted.
@@ -42,36 +43,79 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("the quorum was not reached in time: %d members have cosigned", len(e.Signers))
 }
 
-// Submission is an event to attest.
+// OrderError says that the context ended before a certified entry was ordered.
+// It will be.
+type OrderError struct{ Outcome *Outcome }
+
+// Error implements error.
+func (e *OrderError) Error() string { return "the entry is certified, and was not ordered in time" }
+
+// ErrBehind: this node has not seen, in time, what the submission was to come
+// after.
+var ErrBehind = errors.New("this node has not seen in time what the request was to come after")
+
+// Submission is something to put on record.
 type Submission struct {
 	Kind      protocol.Kind
-	Event     protocol.Event
-	Need      int // cosignatures asked for; less than a quorum means a quorum
+	Body      []byte        // in canonical form
+	Hash      protocol.Hash // the body's
+	TTL       uint32        // seconds for which the body is kept; 0 means forever
+	Need      int           // cosignatures asked for; less than a quorum means a quorum
 	Attestors []protocol.MemberID
+	// After are the parts of logs that must be in the entry's past.
+	After []protocol.Seen
+	// Ordered asks to wait until the entry has its place in the ledger.
+	Ordered bool
 }
 
 // Outcome is a certified entry.
 type Outcome struct {
-	Entry      protocol.Entry
-	Index      uint64
+	Entry protocol.Entry
+	Index uint64
+	// Batch is where the entry's batch ends.
+	Batch      uint64
 	Cert       *quorum.Certificate
 	Checkpoint *proof.Checkpoint
 	// Tree is the log at the certified size or a larger one; it proves the
 	// entry if its base does not lie behind Index.
 	Tree *merkle.View
+	// Position is the entry's place in the ledger, where Ordered says that it
+	// has one.
+	Position uint64
+	Ordered  bool
 }
 
 // Gateway admits submissions and carries back their outcomes.
 type Gateway struct {
 	submit    func(witness.Input)
 	committee *quorum.Committee
+	self      protocol.MemberID
 	limit     int
 
 	mu      sync.Mutex
 	next    uint64
-	waiting map[uint64]chan result
+	waiting map[uint64]*waiter
+	byIndex map[uint64]uint64 // who waits for its place in the ledger, by leaf
+	recent  []place           // of this node's own entries, in their order
 	closed  bool
 }
+
+// waiter is a submission without an outcome.
+type waiter struct {
+	answer  chan result
+	ordered bool
+	outcome *Outcome // certified, and waits to be ordered
+	givenUp bool
+}
+
+// place is where entries of this node's own log stand in the ledger.
+type place struct {
+	first, count uint64 // leaves
+	position     uint64
+}
+
+// maxRecent bounds the places that are remembered for who asks a little later.
+const maxRecent = 1024
 
 type result struct {
 	outcome *Outcome
@@ -80,33 +124,39 @@ type result struct {
 
 // NewGateway returns a gateway that admits at most limit submissions at once
 // and hands them to submit.
-func NewGateway(c *quorum.Committee, limit int, submit func(witness.Input)) *Gateway {
-	return &Gateway{submit: submit, committee: c, limit: limit, waiting: map[uint64]chan result{}}
+func NewGateway(c *quorum.Committee, self protocol.MemberID, limit int, submit func(witness.Input)) *Gateway {
+	return &Gateway{
+		submit: submit, committee: c, self: self, limit: limit,
+		waiting: map[uint64]*waiter{}, byIndex: map[uint64]uint64{},
+	}
 }
 
-// Attest submits an event and waits until it is certified as asked for, or the
-// context ends. Then it learns whether the event is in the log; that takes no
-// time worth mentioning, since it is this node's own machine that knows.
-func (g *Gateway) Attest(ctx context.Context, s Submission) (*Outcome, error) {
-	id, answer, err := g.admit()
+// Submit puts something on record and waits until it is certified as asked for
+// and, if asked for, ordered, or the context ends. Then it learns whether the
+// entry is in the log; that takes no time worth mentioning, since it is this
+// node's own machine that knows.
+func (g *Gateway) Submit(ctx context.Context, s Submission) (*Outcome, error) {
+	id, w, err := g.admit(s.Ordered)
 	if err != nil {
 		return nil, err
 	}
 	g.submit(witness.Submit{
-		ID: id, Kind: s.Kind, Body: s.Event.Canonical, Hash: s.Event.Hash,
-		Need: s.Need, Attestors: s.Attestors,
+		ID: id, Kind: s.Kind, Body: s.Body, Hash: s.Hash, TTL: s.TTL,
+		Need: s.Need, Attestors: s.Attestors, After: s.After,
 	})
 	select {
-	case r := <-answer:
+	case r := <-w.answer:
 		return r.outcome, r.err
 	case <-ctx.Done():
-		g.submit(witness.Withdraw{ID: id})
-		r := <-answer
+		if g.giveUp(id) {
+			g.submit(witness.Withdraw{ID: id})
+		}
+		r := <-w.answer
 		return r.outcome, r.err
 	}
 }
 
-func (g *Gateway) admit() (uint64, chan result, error) {
+func (g *Gateway) admit(ordered bool) (uint64, *waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -116,9 +166,27 @@ func (g *Gateway) admit() (uint64, chan result, error) {
 		return 0, nil, ErrOverloaded
 	}
 	g.next++
-	answer := make(chan result, 1)
-	g.waiting[g.next] = answer
-	return g.next, answer, nil
+	w := &waiter{answer: make(chan result, 1), ordered: ordered}
+	g.waiting[g.next] = w
+	return g.next, w, nil
+}
+
+// giveUp answers a submission that waits to be ordered. For one that is not
+// certified it answers true: the machine knows what becomes of it.
+func (g *Gateway) giveUp(id uint64) bool {
+	g.mu.Lock()
+	w := g.waiting[id]
+	if w == nil {
+		g.mu.Unlock()
+		return false
+	}
+	w.givenUp = true
+	out := w.outcome
+	g.mu.Unlock()
+	if out != nil {
+		g.settle(id, result{err: &OrderError{out}})
+	}
+	return out == nil
 }
 
 // Waiting is the number of submissions without an outcome.
@@ -131,22 +199,89 @@ func (g *Gateway) Waiting() int {
 // settle answers a submission, if it still waits.
 func (g *Gateway) settle(id uint64, r result) {
 	g.mu.Lock()
-	answer, ok := g.waiting[id]
+	w := g.waiting[id]
 	delete(g.waiting, id)
+	if w != nil && w.outcome != nil {
+		delete(g.byIndex, w.outcome.Index)
+	}
 	g.mu.Unlock()
-	if ok {
-		answer <- r
+	if w != nil {
+		w.answer <- r
 	}
 }
 
-// resolved answers the submissions that a certificate covers.
+// resolved answers the submissions that a certificate covers, but for those
+// that wait to be ordered.
 func (g *Gateway) resolved(e witness.Resolved) {
 	checkpoint := proof.NewCheckpoint(g.committee, e.Cert)
 	for _, it := range e.Items {
-		g.settle(it.ID, result{outcome: &Outcome{
-			Entry: it.Entry, Index: it.Index, Cert: e.Cert, Checkpoint: checkpoint, Tree: &e.Tree,
-		}})
+		out := &Outcome{
+			Entry: it.Entry, Index: it.Index, Batch: e.Batch.Size,
+			Cert: e.Cert, Checkpoint: checkpoint, Tree: &e.Tree,
+		}
+		if r, ok := g.certified(it.ID, out); ok {
+			g.settle(it.ID, r)
+		}
 	}
+}
+
+// certified returns the answer to a submission that is certified now, and false
+// if it waits to be ordered.
+func (g *Gateway) certified(id uint64, out *Outcome) (result, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w := g.waiting[id]
+	if w == nil || !w.ordered {
+		return result{outcome: out}, true
+	}
+	for i := len(g.recent) - 1; i >= 0; i-- {
+		if p := g.recent[i]; out.Index >= p.first && out.Index-p.first < p.count {
+			out.Position, out.Ordered = p.position+out.Index-p.first, true
+			return result{outcome: out}, true
+		}
+	}
+	if w.givenUp {
+		return result{err: &OrderError{out}}, true
+	}
+	w.outcome = out
+	g.byIndex[out.Index] = id
+	return result{}, false
+}
+
+// ordered answers the submissions that have got their places in the ledger.
+func (g *Gateway) ordered(runs []chronos.Run) {
+	for i := range runs {
+		if runs[i].Log != g.self {
+			continue
+		}
+		p := place{runs[i].Old + 1, uint64(len(runs[i].Entries)), runs[i].Position}
+		for id, out := range g.placed(p) {
+			g.settle(id, result{outcome: out})
+		}
+	}
+}
+
+// placed notes a place and returns who has waited for it.
+func (g *Gateway) placed(p place) map[uint64]*Outcome {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.recent = append(g.recent, p); len(g.recent) > 2*maxRecent {
+		g.recent = append([]place(nil), g.recent[maxRecent:]...)
+	}
+	done := map[uint64]*Outcome{}
+	if len(g.byIndex) == 0 {
+		return done
+	}
+	for i := range p.count {
+		id, ok := g.byIndex[p.first+i]
+		if !ok {
+			continue
+		}
+		out := g.waiting[id].outcome
+		out.Position, out.Ordered = p.position+i, true
+		done[id] = out
+	}
+	return done
 }
 
 func (g *Gateway) refused(e witness.Refused) {
@@ -158,6 +293,10 @@ func (g *Gateway) refused(e witness.Refused) {
 }
 
 func (g *Gateway) withdrawn(e witness.Withdrawn) {
+	if e.Behind {
+		g.settle(e.ID, result{err: ErrBehind})
+		return
+	}
 	g.settle(e.ID, result{err: &TimeoutError{InLog: e.InLog, Signers: e.Signers}})
 }
 
@@ -165,10 +304,10 @@ func (g *Gateway) withdrawn(e witness.Withdrawn) {
 func (g *Gateway) fail(err error) {
 	g.mu.Lock()
 	waiting := g.waiting
-	g.waiting = map[uint64]chan result{}
+	g.waiting, g.byIndex = map[uint64]*waiter{}, map[uint64]uint64{}
 	g.closed = g.closed || errors.Is(err, ErrClosed)
 	g.mu.Unlock()
-	for _, answer := range waiting {
-		answer <- result{err: err}
+	for _, w := range waiting {
+		w.answer <- result{err: err}
 	}
 }

@@ -1,12 +1,8 @@
 package actors
 
-import (
-	"sync"
+import "sync"
 
-	"github.com/strataos/strataos/protocol/witness"
-)
-
-// Bounds of the inbox. Inputs of this node itself are bounded where they are
+// Bounds of an inbox. Inputs of this node itself are bounded where they are
 // made: submissions by the Gateway, Persisted by the Journal.
 const (
 	maxMessages     = 8_192
@@ -14,25 +10,25 @@ const (
 )
 
 // Inbox gathers the inputs of a machine from many goroutines.
-type Inbox struct {
+type Inbox[I any] struct {
 	wake func()
 
 	mu       sync.Mutex
 	awake    bool
-	internal []witness.Input // of this node; they go first
-	messages []witness.Input
+	internal []I // of this node; they go first
+	messages []I
 	bytes    int
-	submits  []witness.Input
+	submits  []I
 	dropped  uint64
 }
 
 // NewInbox returns an empty inbox. It calls wake when it has something for a
 // reader that has taken everything before.
-func NewInbox(wake func()) *Inbox { return &Inbox{wake: wake} }
+func NewInbox[I any](wake func()) *Inbox[I] { return &Inbox[I]{wake: wake} }
 
 // Message queues a message of a peer that takes so many bytes. It answers
 // false if the inbox is full; the message is dropped.
-func (b *Inbox) Message(in witness.Receive, bytes int) bool {
+func (b *Inbox[I]) Message(in I, bytes int) bool {
 	b.mu.Lock()
 	if len(b.messages) >= maxMessages || b.bytes+bytes > maxMessageBytes {
 		b.dropped++
@@ -46,20 +42,20 @@ func (b *Inbox) Message(in witness.Receive, bytes int) bool {
 }
 
 // Submit queues submissions and withdrawals.
-func (b *Inbox) Submit(in witness.Input) {
+func (b *Inbox[I]) Submit(in I) {
 	b.mu.Lock()
 	b.submits = append(b.submits, in)
 	b.unlockAndWake()
 }
 
 // Internal queues an input of this node itself.
-func (b *Inbox) Internal(in witness.Input) {
+func (b *Inbox[I]) Internal(in I) {
 	b.mu.Lock()
 	b.internal = append(b.internal, in)
 	b.unlockAndWake()
 }
 
-func (b *Inbox) unlockAndWake() {
+func (b *Inbox[I]) unlockAndWake() {
 	call := !b.awake
 	b.awake = true
 	b.mu.Unlock()
@@ -70,7 +66,7 @@ func (b *Inbox) unlockAndWake() {
 
 // Take moves everything that is queued behind buf. When nothing is, it answers
 // false, and the next input calls wake again.
-func (b *Inbox) Take(buf []witness.Input) ([]witness.Input, bool) {
+func (b *Inbox[I]) Take(buf []I) ([]I, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.internal)+len(b.messages)+len(b.submits) == 0 {
@@ -88,7 +84,7 @@ func (b *Inbox) Take(buf []witness.Input) ([]witness.Input, bool) {
 }
 
 // Dropped is the number of messages dropped so far.
-func (b *Inbox) Dropped() uint64 {
+func (b *Inbox[I]) Dropped() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.dropped

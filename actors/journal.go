@@ -4,29 +4,47 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/strataos/strataos/protocol/witness"
+	"github.com/strataos/strataos/protocol/machine"
 )
 
-// Journal makes Persist effects durable in their order. While one fsync is
-// under way the next effects gather, and share the next one.
+// owner numbers the machines whose records a journal writes.
+type owner int
+
+const (
+	ownerWitness owner = iota
+	ownerChronos
+	owners
+)
+
+// Journal makes the Persist effects of a node's machines durable in their
+// order. While one fsync is under way the next effects gather, and share the
+// next one.
 type Journal struct {
-	store Store
-	done  func(seq uint64)
-	fatal func(error)
+	store   Store
+	done    [owners]func(seq uint64)
+	written func()
+	fatal   func(error)
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	queue   []witness.Persist
+	queue   []entry
 	busy    bool
 	closed  bool
 	failed  bool
 	stopped chan struct{}
 }
 
-// NewJournal starts a journal. It calls done with the number of each newest
-// Persist that has become durable, and fatal, once, when the store fails.
-func NewJournal(store Store, done func(seq uint64), fatal func(error)) *Journal {
-	j := &Journal{store: store, done: done, fatal: fatal, stopped: make(chan struct{})}
+// entry is a Persist and whose it is.
+type entry struct {
+	machine.Persist
+	owner owner
+}
+
+// NewJournal starts a journal. It calls an owner's done with the number of each
+// newest Persist of its that has become durable, written after every write, and
+// fatal, once, when the store fails.
+func NewJournal(store Store, done [owners]func(seq uint64), written func(), fatal func(error)) *Journal {
+	j := &Journal{store: store, done: done, written: written, fatal: fatal, stopped: make(chan struct{})}
 	j.changed = sync.NewCond(&j.mu)
 	go j.run()
 	return j
@@ -34,10 +52,10 @@ func NewJournal(store Store, done func(seq uint64), fatal func(error)) *Journal 
 
 // Append queues a Persist. The machine's bounds bound the queue: it has few
 // batches of its own under way, and of each other log too.
-func (j *Journal) Append(p witness.Persist) {
+func (j *Journal) Append(o owner, p machine.Persist) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.queue = append(j.queue, p)
+	j.queue = append(j.queue, entry{p, o})
 	j.changed.Broadcast()
 }
 
@@ -81,7 +99,7 @@ func (j *Journal) run() {
 }
 
 // next takes everything that is queued.
-func (j *Journal) next() ([]witness.Persist, bool) {
+func (j *Journal) next() ([]entry, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for len(j.queue) == 0 {
@@ -95,21 +113,24 @@ func (j *Journal) next() ([]witness.Persist, bool) {
 	return group, true
 }
 
-func (j *Journal) commit(group []witness.Persist) error {
-	var records []witness.Record
+func (j *Journal) commit(group []entry) error {
+	var records []machine.Record
 	sync := false
-	var seq uint64
+	var newest [owners]uint64
 	for _, p := range group {
 		records = append(records, p.Records...)
 		if !p.Lazy {
-			sync, seq = true, p.Seq
+			sync, newest[p.owner] = true, p.Seq
 		}
 	}
 	if err := j.store.Write(records, sync); err != nil {
 		return err
 	}
-	if sync {
-		j.done(seq)
+	for o, seq := range newest {
+		if seq != 0 {
+			j.done[o](seq)
+		}
 	}
+	j.written()
 	return nil
 }

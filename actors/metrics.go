@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -13,12 +14,28 @@ type Metrics struct {
 	certificate  prometheus.Histogram
 	entries      prometheus.Counter
 	certificates *prometheus.CounterVec
+	order        prometheus.Histogram
+	positions    prometheus.Gauge
+	checkpoint   prometheus.Gauge
+	self         protocol.MemberID
 	names        []string
 }
 
 // NewMetrics registers the figures with reg.
-func NewMetrics(reg prometheus.Registerer, c *quorum.Committee) (*Metrics, error) {
+func NewMetrics(reg prometheus.Registerer, c *quorum.Committee, self protocol.MemberID) (*Metrics, error) {
 	m := &Metrics{
+		self: self,
+		order: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "strata_chronos_order_seconds",
+			Help:    "Time from a batch's own time to its place in the ledger, for batches of this node.",
+			Buckets: []float64{.002, .004, .008, .015, .020, .030, .050, .075, .1, .15, .25, 1, 5},
+		}),
+		positions: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "strata_chronos_ledger_size", Help: "Entries of the ledger at this node.",
+		}),
+		checkpoint: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "strata_chronos_checkpoint_size", Help: "Entries of the ledger that a quorum has cosigned, as this node knows.",
+		}),
 		certificate: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "strata_witness_certificate_seconds",
 			Help:    "Time from a batch's own time to its certificate, for batches of this node.",
@@ -38,7 +55,7 @@ func NewMetrics(reg prometheus.Registerer, c *quorum.Committee) (*Metrics, error
 		m.names = append(m.names, name)
 		m.certificates.WithLabelValues(name)
 	}
-	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates} {
+	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint} {
 		if err := reg.Register(col); err != nil {
 			return nil, err
 		}
@@ -54,3 +71,14 @@ func (m *Metrics) resolved(now protocol.Micros, e witness.Resolved) {
 func (m *Metrics) certified(c *quorum.Certificate) {
 	m.certificates.WithLabelValues(m.names[c.Log()]).Inc()
 }
+
+func (m *Metrics) ordered(now protocol.Micros, e chronos.Ordered) {
+	m.positions.Set(float64(e.Size))
+	for i := range e.Runs {
+		if r := &e.Runs[i]; r.Log == m.self {
+			m.order.Observe(float64(now-r.Time) / float64(protocol.Second))
+		}
+	}
+}
+
+func (m *Metrics) checkpointed(c *quorum.Certificate) { m.checkpoint.Set(float64(c.Size())) }

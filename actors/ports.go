@@ -2,6 +2,8 @@ package actors
 
 import (
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -20,9 +22,10 @@ type Network interface {
 // Store keeps what the machines persist. It is safe for concurrent use.
 type Store interface {
 	witness.Storage
+	chronos.Storage
 	// Write makes the records of several Persist effects visible to reads, in
 	// order and atomically, and, with sync set, durable before it returns.
-	Write(records []witness.Record, sync bool) error
+	Write(records []machine.Record, sync bool) error
 }
 
 // Clock tells the time in Unix microseconds.

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 func TestInbox(t *testing.T) {
 	wakes := 0
-	b := NewInbox(func() { wakes++ })
+	b := NewInbox[witness.Input](func() { wakes++ })
 	b.Submit(witness.Submit{ID: 1})
 	b.Message(witness.Receive{From: 2}, 10)
 	b.Internal(witness.Tick{})
@@ -58,7 +58,7 @@ func TestInbox(t *testing.T) {
 }
 
 func TestInboxBounds(t *testing.T) {
-	b := NewInbox(func() {})
+	b := NewInbox[witness.Input](func() {})
 	taken := 0
 	for range maxMessages + 100 {
 		if b.Message(witness.Receive{}, 1) {
@@ -78,7 +78,7 @@ func TestInboxBounds(t *testing.T) {
 
 // slowStore is a store that commits when it is told to.
 type slowStore struct {
-	witness.MemoryStorage
+	storage
 	enter chan []witness.Record
 	leave chan error
 	syncs []bool
@@ -100,15 +100,15 @@ func records(n uint64) []witness.Record { return []witness.Record{witness.Trunca
 func TestJournal(t *testing.T) {
 	s := newSlowStore()
 	done := make(chan uint64, 10)
-	j := NewJournal(s, func(seq uint64) { done <- seq }, func(err error) { t.Error(err) })
-	j.Append(witness.Persist{Seq: 1, Records: records(1)})
+	j := NewJournal(s, [owners]func(uint64){func(seq uint64) { done <- seq }}, func() {}, func(err error) { t.Error(err) })
+	j.Append(ownerWitness, witness.Persist{Seq: 1, Records: records(1)})
 	if got := <-s.enter; len(got) != 1 {
 		t.Errorf("%v", got)
 	}
-	j.Append(witness.Persist{Seq: 2, Records: records(2)})
-	j.Append(witness.Persist{Seq: 3, Records: records(3), Lazy: true})
-	j.Append(witness.Persist{Seq: 4, Records: records(4)})
-	j.Append(witness.Persist{Seq: 5, Records: records(5), Lazy: true})
+	j.Append(ownerWitness, witness.Persist{Seq: 2, Records: records(2)})
+	j.Append(ownerWitness, witness.Persist{Seq: 3, Records: records(3), Lazy: true})
+	j.Append(ownerWitness, witness.Persist{Seq: 4, Records: records(4)})
+	j.Append(ownerWitness, witness.Persist{Seq: 5, Records: records(5), Lazy: true})
 	barrier := make(chan struct{})
 	go func() { j.Barrier(); close(barrier) }()
 	s.leave <- nil
@@ -129,7 +129,7 @@ func TestJournal(t *testing.T) {
 		t.Errorf("%d is told as durable, want the last that somebody waits for", seq)
 	}
 	<-barrier
-	j.Append(witness.Persist{Seq: 6, Records: records(6), Lazy: true})
+	j.Append(ownerWitness, witness.Persist{Seq: 6, Records: records(6), Lazy: true})
 	<-s.enter
 	s.leave <- nil
 	j.Close()
@@ -141,15 +141,15 @@ func TestJournal(t *testing.T) {
 func TestJournalFails(t *testing.T) {
 	s := newSlowStore()
 	failed := make(chan error, 1)
-	j := NewJournal(s, func(uint64) { t.Error("what failed is told as durable") }, func(err error) { failed <- err })
-	j.Append(witness.Persist{Seq: 1, Records: records(1)})
+	j := NewJournal(s, [owners]func(uint64){func(uint64) { t.Error("what failed is told as durable") }}, func() {}, func(err error) { failed <- err })
+	j.Append(ownerWitness, witness.Persist{Seq: 1, Records: records(1)})
 	<-s.enter
 	s.leave <- errors.New("disk gone")
 	if err := <-failed; err == nil {
 		t.Error("no error")
 	}
 	j.Barrier() // must not wait for what never comes
-	j.Append(witness.Persist{Seq: 2, Records: records(2)})
+	j.Append(ownerWitness, witness.Persist{Seq: 2, Records: records(2)})
 	j.Close()
 }
 
@@ -157,10 +157,10 @@ func TestJournalFails(t *testing.T) {
 func TestJournalCloses(t *testing.T) {
 	s := newSlowStore()
 	var seqs []uint64
-	j := NewJournal(s, func(seq uint64) { seqs = append(seqs, seq) }, func(err error) { t.Error(err) })
-	j.Append(witness.Persist{Seq: 1, Records: records(1)})
+	j := NewJournal(s, [owners]func(uint64){func(seq uint64) { seqs = append(seqs, seq) }}, func() {}, func(err error) { t.Error(err) })
+	j.Append(ownerWitness, witness.Persist{Seq: 1, Records: records(1)})
 	<-s.enter
-	j.Append(witness.Persist{Seq: 2, Records: records(2)})
+	j.Append(ownerWitness, witness.Persist{Seq: 2, Records: records(2)})
 	closed := make(chan struct{})
 	go func() { j.Close(); close(closed) }()
 	s.leave <- nil
@@ -174,7 +174,7 @@ func TestJournalCloses(t *testing.T) {
 
 func TestGateway(t *testing.T) {
 	inputs := make(chan witness.Input, 10)
-	g := NewGateway(nil, 2, func(in witness.Input) { inputs <- in })
+	g := NewGateway(nil, 0, 2, func(in witness.Input) { inputs <- in })
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type answer struct {
@@ -184,7 +184,7 @@ func TestGateway(t *testing.T) {
 	attest := func(ctx context.Context) chan answer {
 		c := make(chan answer, 1)
 		go func() {
-			out, err := g.Attest(ctx, Submission{Kind: protocol.KindAttest})
+			out, err := g.Submit(ctx, Submission{Kind: protocol.KindAttest})
 			c <- answer{out, err}
 		}()
 		return c
@@ -193,7 +193,7 @@ func TestGateway(t *testing.T) {
 	one := (<-inputs).(witness.Submit)
 	second := attest(context.Background())
 	two := (<-inputs).(witness.Submit)
-	if _, err := g.Attest(ctx, Submission{}); !errors.Is(err, ErrOverloaded) || g.Waiting() != 2 {
+	if _, err := g.Submit(ctx, Submission{}); !errors.Is(err, ErrOverloaded) || g.Waiting() != 2 {
 		t.Errorf("a third is admitted: %v", err)
 	}
 	// The first gives up, and learns what became of it.
@@ -218,7 +218,7 @@ func TestGateway(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	g.fail(ErrClosed)
-	if _, err := g.Attest(context.Background(), Submission{}); !errors.Is(err, ErrClosed) {
+	if _, err := g.Submit(context.Background(), Submission{}); !errors.Is(err, ErrClosed) {
 		t.Errorf("%v", err)
 	}
 }

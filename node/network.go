@@ -8,6 +8,7 @@ import (
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/p2p"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
@@ -62,7 +63,7 @@ func topicOf(msg wire.Message) p2p.Topic {
 	switch msg.(type) {
 	case *wire.Batch:
 		return p2p.TopicBatch
-	case *wire.Votes, *wire.Certificate:
+	case *wire.Votes, *wire.Certificate, *wire.LedgerHead:
 		return p2p.TopicVote
 	}
 	return p2p.TopicNotice
@@ -92,6 +93,10 @@ func (n *network) fitsGossip(msg wire.Message) bool {
 		return n.committee.Has(msg.Voter)
 	case *wire.Evidence, *wire.Certificate:
 		return true
+	case *wire.LedgerHead:
+		return n.floods || n.committee.Has(msg.Voter) && n.committee.Verifier(msg.Voter).Verify(
+			n.committee.Checkpoint(protocol.Ledger, msg.Head.Size, msg.Head.Root),
+			cosign.Signature{Time: msg.Head.Time, Bytes: msg.Head.Sig})
 	}
 	return false
 }

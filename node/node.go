@@ -28,6 +28,7 @@ import (
 	"github.com/strataos/strataos/node/store/pebbleds"
 	"github.com/strataos/strataos/p2p"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
@@ -132,7 +133,7 @@ func (n *Node) join(c *quorum.Committee) error {
 	if err != nil {
 		return err
 	}
-	metrics, err := actors.NewMetrics(n.registry, c)
+	metrics, err := actors.NewMetrics(n.registry, c, n.self)
 	if err != nil {
 		return err
 	}
@@ -142,6 +143,10 @@ func (n *Node) join(c *quorum.Committee) error {
 	}
 	n.machines = actors.New(actors.Config{
 		Witness: witness.Config{
+			Committee: c, Params: n.genesis.Params, Self: n.self, Signer: signer,
+			Seed: uint64(time.Now().UnixNano()),
+		},
+		Chronos: chronos.Config{
 			Committee: c, Params: n.genesis.Params, Self: n.self, Signer: signer,
 			Seed: uint64(time.Now().UnixNano()),
 		},

@@ -16,9 +16,17 @@ const (
 	KindBatch Kind = 0
 	// KindAttest records an attested event.
 	KindAttest Kind = 1
+	// KindAnchorEvent, KindAnchorState and KindAnchorProof record anchors of
+	// the three types.
+	KindAnchorEvent Kind = 2
+	KindAnchorState Kind = 3
+	KindAnchorProof Kind = 4
 )
 
-var kindNames = [...]string{KindBatch: "batch", KindAttest: "attest"}
+var kindNames = [...]string{
+	KindBatch: "batch", KindAttest: "attest",
+	KindAnchorEvent: "anchor.event", KindAnchorState: "anchor.state", KindAnchorProof: "anchor.proof",
+}
 
 // String is the kind's name in an entry.
 func (k Kind) String() string {
@@ -28,19 +36,48 @@ func (k Kind) String() string {
 	return "kind(" + strconv.Itoa(int(k)) + ")"
 }
 
-// IsEvent reports whether entries of the kind stand for an event.
-func (k Kind) IsEvent() bool { return k == KindAttest }
+// HasBody reports whether entries of the kind stand for something that a
+// client has sent: all but headers do.
+func (k Kind) HasBody() bool { return k > KindBatch && int(k) < len(kindNames) }
+
+// IsAnchor reports whether entries of the kind are anchors.
+func (k Kind) IsAnchor() bool { return k >= KindAnchorEvent && k <= KindAnchorProof }
+
+// Urgent reports whether clients wait until entries of the kind are ordered.
+// The network orders them as fast as it can, and others when it is convenient.
+func (k Kind) Urgent() bool { return k.IsAnchor() }
+
+// ParseKind reads the name of a kind that stands for something a client has sent.
+func ParseKind(name string) (Kind, bool) {
+	for k, n := range kindNames {
+		if n == name && Kind(k).HasBody() {
+			return Kind(k), true
+		}
+	}
+	return 0, false
+}
+
+// MaxTTL bounds the time, in seconds, after which a body is erased: a hundred
+// years.
+const MaxTTL = 100 * 365 * 24 * 3600
 
 // entryVersion is the v of every entry.
 const entryVersion = 1
 
-// Entry is a leaf of a log that stands for an event. It carries the event's
-// hash, never its payload, so that a payload can be erased while every proof
-// stays valid.
+// Entry is a leaf of a log that stands for what a client has sent, its body. It
+// carries the body's hash, never the body, so that a body can be erased while
+// every proof stays valid.
 type Entry struct {
 	Kind Kind
 	Hash Hash
 	Time Micros // the batch's
+	// TTL is for how many seconds after Time the body is kept; 0 means forever.
+	TTL uint32
+}
+
+// Expires is when the body may be erased, or false if it is kept forever.
+func (e Entry) Expires() (Micros, bool) {
+	return e.Time + Micros(e.TTL)*Second, e.TTL != 0
 }
 
 // Append appends the entry's leaf, its RFC 8785 form, to dst.
@@ -49,9 +86,19 @@ func (e Entry) Append(dst []byte) []byte {
 	dst = e.Hash.Append(dst)
 	dst = append(dst, `","kind":"`...)
 	dst = append(dst, e.Kind.String()...)
-	dst = append(dst, `","time":`...)
+	dst = append(dst, '"')
+	return append(e.appendTimes(dst), `,"v":1}`...)
+}
+
+// appendTimes appends the members that come last, before the version.
+func (e Entry) appendTimes(dst []byte) []byte {
+	dst = append(dst, `,"time":`...)
 	dst = strconv.AppendInt(dst, int64(e.Time), 10)
-	return append(dst, `,"v":1}`...)
+	if e.TTL != 0 {
+		dst = append(dst, `,"ttl":`...)
+		dst = strconv.AppendUint(dst, uint64(e.TTL), 10)
+	}
+	return dst
 }
 
 // LeafHash is the RFC 6962 leaf hash of the entry. The buffer is scratch
@@ -61,31 +108,45 @@ func (e Entry) LeafHash(buf []byte) (tlog.Hash, []byte) {
 	return tlog.RecordHash(buf), buf
 }
 
-// ParseEntry reads a leaf that stands for an event. The text must be exactly
+// ParseEntry reads a leaf that stands for a body. The text must be exactly
 // what Append writes.
 func ParseEntry(leaf []byte) (Entry, error) {
-	var raw struct {
-		V    int    `json:"v"`
-		Kind string `json:"kind"`
-		Hash Hash   `json:"hash"`
-		Time int64  `json:"time"`
-	}
+	var raw rawEntry
 	if err := json.Unmarshal(leaf, &raw); err != nil {
 		return Entry{}, fieldErrorf("entry", "is not an entry: %v", err)
 	}
-	e := Entry{Hash: raw.Hash, Time: Micros(raw.Time)}
-	switch {
-	case raw.V != entryVersion:
-		return Entry{}, fieldErrorf("entry.v", "is %d, this version reads %d", raw.V, entryVersion)
-	case raw.Kind == KindAttest.String():
-		e.Kind = KindAttest
-	default:
-		return Entry{}, fieldErrorf("entry.kind", "%q does not stand for an event", raw.Kind)
+	e, err := raw.entry()
+	if err != nil {
+		return Entry{}, err
 	}
 	if string(e.Append(nil)) != string(leaf) {
 		return Entry{}, fieldErrorf("entry", "is not in canonical form")
 	}
 	return e, nil
+}
+
+// rawEntry is what leaves of logs and of the ledger have.
+type rawEntry struct {
+	V     int    `json:"v"`
+	Kind  string `json:"kind"`
+	Hash  Hash   `json:"hash"`
+	Time  int64  `json:"time"`
+	TTL   uint32 `json:"ttl"`
+	Log   string `json:"log"`   // of the ledger
+	Index uint64 `json:"index"` // of the ledger
+}
+
+func (raw *rawEntry) entry() (Entry, error) {
+	kind, ok := ParseKind(raw.Kind)
+	switch {
+	case raw.V != entryVersion:
+		return Entry{}, fieldErrorf("entry.v", "is %d, this version reads %d", raw.V, entryVersion)
+	case !ok:
+		return Entry{}, fieldErrorf("entry.kind", "%.64q does not stand for what a client has sent", raw.Kind)
+	case raw.TTL > MaxTTL:
+		return Entry{}, fieldErrorf("entry.ttl", "is %d, at most %d are allowed", raw.TTL, int64(MaxTTL))
+	}
+	return Entry{Kind: kind, Hash: raw.Hash, Time: Micros(raw.Time), TTL: raw.TTL}, nil
 }
 
 // Header is the entry that begins a batch.
@@ -107,6 +168,24 @@ type Parent struct {
 	Member MemberID
 	Size   uint64
 	Root   Hash
+}
+
+// Seen names a part of a log by its size: whoever has seen it knows the log so
+// far.
+type Seen struct {
+	Member MemberID
+	Size   uint64
+}
+
+// Extension is a batch of the certified part of a log, as the order takes it.
+type Extension struct {
+	Log       MemberID
+	Old, Size uint64
+	Round     uint64 // as the author claims
+	Time      Micros
+	Parents   []Parent
+	// Entries are those behind the header; Entries[i] is leaf Old+1+i.
+	Entries []Entry
 }
 
 // Append appends the header's leaf, its RFC 8785 form, to dst.

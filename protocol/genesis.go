@@ -58,6 +58,9 @@ type Params struct {
 	MaxBatchBytes int `json:"max_batch_bytes"`
 	// MaxEventBytes bounds an event's canonical form. 256 … 1 MiB.
 	MaxEventBytes int `json:"max_event_bytes"`
+	// CheckpointMS is the interval, in milliseconds of the ledger's time, at
+	// which members cosign the ledger. 10 … 3,600,000.
+	CheckpointMS int64 `json:"checkpoint_ms"`
 }
 
 // DefaultParams are the parameters of a new network.
@@ -67,17 +70,21 @@ func DefaultParams() Params {
 		MaxBatchEntries: 4096,
 		MaxBatchBytes:   512 << 10,
 		MaxEventBytes:   64 << 10,
+		CheckpointMS:    100,
 	}
 }
 
 // MaxFuture is MaxFutureMS in the protocol's unit.
 func (p Params) MaxFuture() Micros { return Micros(p.MaxFutureMS) * Millisecond }
 
+// Checkpoint is CheckpointMS in the protocol's unit.
+func (p Params) Checkpoint() Micros { return Micros(p.CheckpointMS) * Millisecond }
+
 var (
 	networkPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?(/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?){0,3}$`)
 	memberPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 	// policyWords mean something else in a C2SP tlog-policy file.
-	policyWords = map[string]bool{"any": true, "all": true, "none": true, "log": true, "witness": true, "group": true, "quorum": true, "ledger": true}
+	policyWords = map[string]bool{"any": true, "all": true, "none": true, "log": true, "witness": true, "group": true, "quorum": true, LedgerName: true}
 )
 
 // ParseGenesis reads and validates a genesis file.
@@ -188,6 +195,7 @@ func (p Params) validate() error {
 		{"max_batch_entries", int64(p.MaxBatchEntries), 1, 65_536},
 		{"max_batch_bytes", int64(p.MaxBatchBytes), 1 << 10, 4 << 20},
 		{"max_event_bytes", int64(p.MaxEventBytes), 256, 1 << 20},
+		{"checkpoint_ms", p.CheckpointMS, 10, 3_600_000},
 	} {
 		if b.is < b.min || b.is > b.to {
 			return fieldErrorf("params."+b.field, "is %d, want %d to %d", b.is, b.min, b.to)

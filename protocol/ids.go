@@ -63,3 +63,7 @@ func (t Micros) Seconds() uint64 { return uint64(max(t, 0)) / 1_000_000 }
 // MemberID numbers a member of a network: its position in the genesis' list.
 // Numbers are never given to another member.
 type MemberID uint16
+
+// Ledger is the number that stands for the ledger where logs are numbered. No
+// member has it.
+const Ledger MemberID = 1<<16 - 1

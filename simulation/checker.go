@@ -6,6 +6,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -41,6 +42,12 @@ const maxViolations = 20
 //	bounds       no queue outgrows its bound
 //	answers      every submission has one answer, which is about it
 //	codec        members read what members write
+//	ledger       all have the same entries at the same places, each log's in its
+//	             order and behind their parents, and recovery does not move them
+//	checkpoint   no two certificates of the ledger disagree, and no honest member
+//	             cosigns two roots, or a root that is not durable with it
+//	linearizable what is submitted behind an answer gets a later place
+//	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored
 //	liveness     once faults have ended, all converge in time
@@ -51,6 +58,7 @@ type checker struct {
 	votes      map[voteKey]protocol.Hash
 	newest     []uint64 // largest certified size of each log
 	acks       []ack
+	ledger     ledgerCheck
 }
 
 type headKey struct {
@@ -78,6 +86,7 @@ func newChecker(w *world) *checker {
 	return &checker{
 		w: w, certs: map[headKey]protocol.Hash{}, votes: map[voteKey]protocol.Hash{},
 		newest: make([]uint64, w.scenario.Nodes), violations: []Violation{},
+		ledger: newLedgerCheck(w.scenario.Nodes),
 	}
 }
 
@@ -99,6 +108,10 @@ func (c *checker) said(n *node, msg wire.Message) {
 			for _, v := range msg.Votes {
 				c.signed(n, v.Log, v.Size, v.Root)
 			}
+		}
+	case *wire.LedgerHead:
+		if msg.Voter == n.id && msg.Head.Size > 0 {
+			c.cosignedLedger(n, msg.Head.Size, msg.Head.Root)
 		}
 	case *wire.Batch:
 		if msg.Author == n.id {
@@ -184,7 +197,7 @@ func (c *checker) durableBatch(n *node, log protocol.MemberID, size uint64) *wir
 		c.fail("durable", "node-%d: %v", n.id+1, err)
 		return nil
 	}
-	b, err := wire.DecodeBatch(encoded, c.w.maxMessage)
+	b, err := c.w.decoded.batch(encoded, c.w.maxMessage)
 	if err != nil {
 		c.fail("codec", "node-%d stores what it cannot read: %v", n.id+1, err)
 		return nil
@@ -258,7 +271,7 @@ func (c *checker) acknowledged(n *node, e witness.Resolved, it witness.ResolvedI
 		if !c.w.honest(s.Member) {
 			continue
 		}
-		if got, err := leafAt(&signer.disk.durable, n.id, it.Index); err != nil || got != leaf {
+		if got, err := leafAt(&signer.disk.durable.MemoryStorage, n.id, it.Index); err != nil || got != leaf {
 			c.fail("durable", "node-%d cosigned leaf %d of node-%d, which it has not on disk: %v", s.Member+1, it.Index, n.id+1, err)
 		}
 	}
@@ -301,7 +314,7 @@ func (c *checker) accused(n *node, e *wire.Evidence) {
 	}
 }
 
-func (c *checker) blamed(n *node, b witness.Blame) {
+func (c *checker) blamed(n *node, b machine.Blame) {
 	c.w.stats.Blames++
 	if n.liar == nil && c.w.honest(b.Member) && !c.w.corrupting() {
 		c.fail("blame", "node-%d blames node-%d, which is honest: %s", n.id+1, b.Member+1, b.Reason)
@@ -317,6 +330,7 @@ func (c *checker) final() {
 		}
 	}
 	c.checkPrefixes()
+	c.checkLedger()
 }
 
 // checkKept demands that a member's certified logs hold all that was
@@ -360,7 +374,7 @@ func (c *checker) checkTimes(n *node) {
 				c.fail("kept", "node-%d lacks leaf %d of node-%d: %v", n.id+1, at, log+1, err)
 				return
 			}
-			b, err := wire.DecodeBatch(encoded, c.w.maxMessage)
+			b, err := c.w.decoded.batch(encoded, c.w.maxMessage)
 			if err != nil {
 				c.fail("codec", "node-%d stores what it cannot read: %v", n.id+1, err)
 				return

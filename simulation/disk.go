@@ -7,6 +7,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
@@ -21,17 +23,40 @@ var (
 // a real store, and durable once it is synced; a crash keeps some beginning of
 // what was not. It implements witness.Storage.
 type disk struct {
-	witness.MemoryStorage // what is visible
-	durable               witness.MemoryStorage
-	unsynced              []witness.Record
-	rotten                bool // some of what is stored was damaged
-	full                  bool
-	slow                  float64 // factor of a sync's time; 1 is normal
-	stalledUntil          protocol.Micros
+	storage      // what is visible
+	durable      storage
+	unsynced     []machine.Record
+	rotten       bool // some of what is stored was damaged
+	full         bool
+	slow         float64 // factor of a sync's time; 1 is normal
+	stalledUntil protocol.Micros
 }
 
+// storage is what the machines of a member store.
+type storage struct {
+	witness.MemoryStorage
+	ledger chronos.MemoryStorage
+}
+
+// Apply writes records.
+func (s *storage) Apply(records []machine.Record) error {
+	for i, r := range records {
+		ours, err := s.ledger.Apply(r)
+		if err == nil && !ours {
+			err = s.MemoryStorage.Apply(records[i : i+1])
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Clone returns a copy that does not change with the original.
+func (s *storage) Clone() storage { return storage{s.MemoryStorage.Clone(), s.ledger.Clone()} }
+
 // write makes records visible.
-func (d *disk) write(records []witness.Record) error {
+func (d *disk) write(records []machine.Record) error {
 	if d.full {
 		return errDiskFull
 	}
@@ -56,7 +81,7 @@ func (d *disk) crash(rng *rand.Rand) error {
 		return err
 	}
 	d.unsynced = nil
-	d.MemoryStorage = d.durable.Clone()
+	d.storage = d.durable.Clone()
 	return nil
 }
 
@@ -94,4 +119,31 @@ func (d *disk) Evidence(log protocol.MemberID) (*wire.Evidence, error) {
 		return nil, errBitRot
 	}
 	return d.MemoryStorage.Evidence(log)
+}
+
+// Node implements chronos.Storage.
+func (d *disk) Node(log protocol.MemberID, size uint64) (chronos.PutNode, bool, error) {
+	if d.rotten {
+		return chronos.PutNode{}, false, errBitRot
+	}
+	return d.ledger.Node(log, size)
+}
+
+// State implements chronos.Storage.
+func (d *disk) State() (chronos.State, bool, error) {
+	if d.rotten {
+		return chronos.State{}, false, errBitRot
+	}
+	return d.ledger.State()
+}
+
+// Checkpoint implements chronos.Storage.
+func (d *disk) Checkpoint() (quorum.Claim, bool, error) { return d.ledger.Checkpoint() }
+
+// LedgerHashes implements chronos.Storage.
+func (d *disk) LedgerHashes() tlog.HashReader {
+	if d.rotten {
+		return tlog.HashReaderFunc(func([]int64) ([]tlog.Hash, error) { return nil, errBitRot })
+	}
+	return d.ledger.LedgerHashes()
 }

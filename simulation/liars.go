@@ -165,7 +165,7 @@ func (l *liar) heard(_ protocol.MemberID, data []byte) {
 	if l.stopped || !l.does["double-vote"] && !l.does["change"] {
 		return
 	}
-	m, err := wire.Decode(data, l.w.maxMessage)
+	m, err := l.w.decoded.read(data, l.w.maxMessage)
 	if err != nil {
 		return
 	}

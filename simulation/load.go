@@ -8,6 +8,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/witness"
 )
 
@@ -22,14 +23,43 @@ type load struct {
 	factor  float64 // of the rate, more under an overload
 	stopped bool
 	pad     string
+	// byLeaf are those that wait for their place in the ledger.
+	byLeaf map[key]uint64
+	// highest is the largest place in the ledger that was answered, −1 if none.
+	highest int64
+	// token is what a client has seen that moves between members.
+	token []protocol.Seen
+	// history is what clients saw of the ledger.
+	history []Operation
 }
 
-// submission is an event on its way.
+// Operation is an anchor and the place that it got, as its client saw it.
+type Operation struct {
+	Client           int
+	Called, Answered protocol.Micros
+	Position         uint64
+}
+
+// submission is something on its way.
 type submission struct {
 	id   uint64
 	node protocol.MemberID
 	at   protocol.Micros
 	hash protocol.Hash
+	// ordered says that the client waits for a place in the ledger, and index
+	// is the leaf of its entry once that is certified.
+	ordered, certified bool
+	index              uint64
+	givenUp            bool
+	// behind is a place in the ledger that had been answered before this was
+	// submitted: it must get a later one.
+	behind int64
+}
+
+// key names a leaf of a log.
+type key struct {
+	log   protocol.MemberID
+	index uint64
 }
 
 // maxPending bounds the submissions of a member that are open at once, as the
@@ -39,6 +69,7 @@ const maxPending = 4_096
 func newLoad(w *world) *load {
 	return &load{
 		w: w, rng: newStream(w.seed, streamLoad), waiting: map[uint64]*submission{}, factor: 1,
+		byLeaf: map[key]uint64{}, highest: -1,
 		pad: strings.Repeat("x", w.scenario.Load.EventBytes-60),
 	}
 }
@@ -68,22 +99,56 @@ func (l *load) submit(to protocol.MemberID) {
 		l.w.stats.Refused++
 		return
 	}
-	e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"sim.event","payload":{"n":%d,"pad":"%s"}}`, l.next, l.pad), l.w.params.MaxEventBytes)
+	in, err := l.make()
 	if err != nil {
 		l.w.check.fail("codec", "an event cannot be read: %v", err)
 		return
 	}
-	s := &submission{id: l.next, node: to, at: l.w.sched.now, hash: e.Hash}
+	s := &submission{id: l.next, node: to, at: l.w.sched.now, hash: in.Hash, ordered: in.Kind.IsAnchor(), behind: l.highest}
 	l.waiting[s.id] = s
 	l.open++
 	l.w.stats.Submitted++
-	n.post(&n.submits, witness.Submit{ID: s.id, Kind: protocol.KindAttest, Body: e.Canonical, Hash: e.Hash})
+	n.witness.post(&n.witness.submits, in)
 	life := n.life
 	l.w.sched.after(l.w.scenario.Load.Timeout.micros(), func() {
 		if l.waiting[s.id] != nil && n.life == life {
-			n.post(&n.submits, witness.Withdraw{ID: s.id})
+			l.giveUp(n, s)
 		}
 	})
+}
+
+// make makes an event to attest or, as often as the scenario says, an anchor.
+// Some come after what a client has seen at another member.
+func (l *load) make() (in witness.Submit, err error) {
+	in.ID = l.next
+	if l.rng.Float64() >= l.w.scenario.Load.Anchors {
+		e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"sim.event","payload":{"n":%d,"pad":"%s"}}`, l.next, l.pad), l.w.params.MaxEventBytes)
+		in.Kind, in.Body, in.Hash = protocol.KindAttest, e.Canonical, e.Hash
+		return in, err
+	}
+	a, err := protocol.ParseAnchor(fmt.Appendf(nil, `{"anchor_type":"event","data":{"n":%d,"pad":"%s"}}`, l.next, l.pad), l.w.params.MaxEventBytes)
+	in.Kind, in.Body, in.Hash = a.Kind, a.Canonical, a.Hash
+	if l.rng.IntN(8) == 0 {
+		in.After = l.token
+	}
+	return in, err
+}
+
+// giveUp ends the time of a submission.
+func (l *load) giveUp(n *node, s *submission) {
+	if s.certified {
+		l.timedOut(s.id, n.id)
+		return
+	}
+	s.givenUp = true
+	n.witness.post(&n.witness.submits, witness.Withdraw{ID: s.id})
+}
+
+func (l *load) timedOut(id uint64, node protocol.MemberID) {
+	if l.take(id) != nil {
+		l.w.stats.TimedOut++
+		l.w.trace.note(l.w.sched.now, traceRefuse, int(node), nil, id)
+	}
 }
 
 // take returns a submission that is answered now, and forgets it.
@@ -91,6 +156,7 @@ func (l *load) take(id uint64) *submission {
 	s := l.waiting[id]
 	if s != nil {
 		delete(l.waiting, id)
+		delete(l.byLeaf, key{s.node, s.index})
 		l.open--
 	}
 	return s
@@ -98,7 +164,13 @@ func (l *load) take(id uint64) *submission {
 
 func (l *load) resolved(n *node, e witness.Resolved) {
 	for _, it := range e.Items {
-		s := l.take(it.ID)
+		s := l.waiting[it.ID]
+		if s != nil && s.ordered && n.liar == nil {
+			l.w.check.acknowledged(n, e, it)
+			l.certified(n, s, it, e.Batch.Size)
+			continue
+		}
+		l.take(it.ID)
 		if s == nil {
 			l.w.check.fail("answers", "node-%d answers submission %d, which nobody waits for", n.id+1, it.ID)
 			continue
@@ -120,9 +192,51 @@ func (l *load) refused(id uint64, node protocol.MemberID) {
 }
 
 func (l *load) withdrawn(e witness.Withdrawn, node protocol.MemberID) {
-	if l.take(e.ID) != nil {
-		l.w.stats.TimedOut++
-		l.w.trace.note(l.w.sched.now, traceRefuse, int(node), nil, e.ID)
+	l.timedOut(e.ID, node)
+}
+
+// certified notes that an anchor waits for its place in the ledger only.
+func (l *load) certified(n *node, s *submission, it witness.ResolvedItem, size uint64) {
+	s.certified, s.index = true, it.Index
+	if it.Entry.Hash != s.hash {
+		l.w.check.fail("answers", "submission %d is answered with another anchor", it.ID)
+	}
+	l.w.stats.certified(l.w.sched.now - s.at)
+	if n.liar == nil {
+		l.token = []protocol.Seen{{Member: n.id, Size: size}}
+	}
+	if s.givenUp {
+		l.timedOut(s.id, n.id)
+		return
+	}
+	l.byLeaf[key{n.id, it.Index}] = s.id
+}
+
+// ordered answers the anchors that have got their places in the ledger.
+func (l *load) ordered(n *node, e chronos.Ordered) {
+	if n.liar != nil {
+		return
+	}
+	for i := range e.Runs {
+		r := &e.Runs[i]
+		if r.Log != n.id {
+			continue
+		}
+		for k := range r.Entries {
+			id, ok := l.byLeaf[key{r.Log, r.Old + 1 + uint64(k)}]
+			if !ok {
+				continue
+			}
+			s := l.take(id)
+			position := r.Position + uint64(k)
+			l.w.stats.ordered(l.w.sched.now-s.at, n.id)
+			l.w.trace.note(l.w.sched.now, traceOrder, int(n.id), nil, id, position)
+			if int64(position) <= s.behind {
+				l.w.check.fail("linearizable", "an anchor got place %d at node-%d, though %d had been answered before it was submitted", position, n.id+1, s.behind)
+			}
+			l.highest = max(l.highest, int64(position))
+			l.history = append(l.history, Operation{Client: int(n.id), Called: s.at, Answered: l.w.sched.now, Position: position})
+		}
 	}
 }
 

@@ -5,30 +5,23 @@ import (
 	"math/rand/v2"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
-)
-
-// Costs of a machine's step in microseconds, as measured on one processor.
-const (
-	stepCost    = 15
-	messageCost = 60
-	submitCost  = 8
 )
 
 // maxSlow bounds how much slower a disk gets where faults meet on it, so that a
 // write ends soon after they do.
 const maxSlow = 2_000
 
-// maxMessages bounds a member's inbox, as actors.Inbox does.
-const maxMessages = 8_192
-
-// node is one member: a machine and what it is hosted on. It does what package
-// actors does for a real one.
+// node is one member: its machines and what they are hosted on. It does what
+// package actors does for a real one.
 type node struct {
 	w       *world
 	id      protocol.MemberID
 	machine *witness.Machine
+	order   *chronos.Machine
 	disk    disk
 	clock   clock
 	liar    *liar // nil for an honest member
@@ -44,34 +37,61 @@ type node struct {
 	certifiedWhenLost uint64
 	bootedAt          protocol.Micros
 	latest            protocol.Micros // the latest time that its clock has shown
+	ordered           uint64          // entries of the ledger that it has told of in this life
 	behind            bool            // has not caught up since it booted
 
-	// The inbox, by the order in which a turn takes it.
-	internal, messages, submits []witness.Input
-	turnDue                     bool
-	busyUntil                   protocol.Micros
-	timer                       int
-	journal                     []witness.Persist
-	writing                     bool
+	witness cell[witness.Input]
+	chronos cell[chronos.Input]
+	journal []entry
+	writing bool
+}
+
+// The names of the machines.
+const (
+	nameWitness uint64 = iota
+	nameChronos
+)
+
+// entry is a Persist in the journal, and who is told that it is durable.
+type entry struct {
+	machine.Persist
+	done func(seq uint64)
+}
+
+// wire joins the machines of a member.
+func (n *node) wire() {
+	n.witness = cell[witness.Input]{
+		n: n, name: nameWitness, tick: witness.Tick{}, carryOut: n.carryOutWitness,
+		step: func(now protocol.Micros, in ...witness.Input) ([]machine.Effect, error) {
+			return n.machine.Step(now, in...)
+		},
+		checkBounds: func() error { return n.machine.CheckBounds() },
+	}
+	n.chronos = cell[chronos.Input]{
+		n: n, name: nameChronos, tick: chronos.Tick{}, carryOut: n.carryOutChronos,
+		step: func(now protocol.Micros, in ...chronos.Input) ([]machine.Effect, error) {
+			return n.order.Step(now, in...)
+		},
+		checkBounds: func() error { return n.order.CheckBounds() },
+	}
 }
 
 // boot starts the member from its disk.
 func (n *node) boot() {
 	n.life++
-	n.internal, n.messages, n.submits, n.journal = nil, nil, nil, nil
-	n.turnDue, n.writing, n.busyUntil = false, false, 0
-	m, err := witness.New(witness.Config{
-		Committee: n.w.committee, Params: n.w.params, Self: n.id,
-		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
-	}, &n.disk)
+	n.journal, n.writing = nil, false
+	n.witness.reset()
+	n.chronos.reset()
+	err := n.start()
 	n.w.trace.note(n.w.sched.now, traceBoot, int(n.id), nil, uint64(n.life))
 	if err != nil {
 		n.halt(err)
 		return
 	}
-	n.machine, n.up, n.bootedAt, n.behind = m, true, n.w.sched.now, true
+	n.up, n.bootedAt, n.behind, n.ordered = true, n.w.sched.now, true, 0
 	n.w.trace.say(n.w.sched.now, int(n.id), "starts")
-	n.post(&n.internal, witness.Start{})
+	n.witness.post(&n.witness.internal, witness.Start{})
+	n.chronos.post(&n.chronos.internal, chronos.Start{})
 	for i := range n.w.nodes {
 		if i != int(n.id) {
 			// Its peers notice that it is back, and it that they are there.
@@ -83,6 +103,22 @@ func (n *node) boot() {
 	}
 }
 
+// start makes the member's machines from its disk.
+func (n *node) start() (err error) {
+	n.machine, err = witness.New(witness.Config{
+		Committee: n.w.committee, Params: n.w.params, Self: n.id,
+		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
+	}, &n.disk)
+	if err != nil {
+		return err
+	}
+	n.order, err = chronos.New(chronos.Config{
+		Committee: n.w.committee, Params: n.w.params, Self: n.id,
+		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
+	}, &n.disk)
+	return err
+}
+
 // crash stops the member at once.
 func (n *node) crash(why string) {
 	if !n.up {
@@ -90,7 +126,7 @@ func (n *node) crash(why string) {
 	}
 	n.w.trace.note(n.w.sched.now, traceCrash, int(n.id), []byte(why))
 	n.w.trace.say(n.w.sched.now, int(n.id), "stops: %s", why)
-	n.up, n.machine = false, nil
+	n.up, n.machine, n.order = false, nil, nil
 	n.life++
 	if err := n.disk.crash(n.rng); err != nil {
 		n.w.check.fail("storage", "node-%d: %v", n.id+1, err)
@@ -121,25 +157,6 @@ func (n *node) replaceDisk() {
 	n.boot()
 }
 
-// post queues an input and sees to it that a turn takes it.
-func (n *node) post(queue *[]witness.Input, in witness.Input) {
-	if !n.up {
-		return
-	}
-	*queue = append(*queue, in)
-	if n.turnDue {
-		return
-	}
-	n.turnDue = true
-	life := n.life
-	at := max(n.w.sched.now+between(n.rng, 5, 60), n.busyUntil, n.frozenUntil)
-	n.w.sched.at(at, func() {
-		if n.life == life {
-			n.turn()
-		}
-	})
-}
-
 // receive takes bytes from a peer, as package node does.
 func (n *node) receive(from protocol.MemberID, data []byte) {
 	if !n.up {
@@ -149,7 +166,7 @@ func (n *node) receive(from protocol.MemberID, data []byte) {
 	if n.liar != nil {
 		n.liar.heard(from, data)
 	}
-	msg, err := wire.Decode(data, n.w.maxMessage)
+	msg, err := n.w.decoded.read(data, n.w.maxMessage)
 	if err != nil {
 		n.w.stats.Rejected++
 		if n.w.honest(from) && !n.w.corrupting() {
@@ -157,69 +174,30 @@ func (n *node) receive(from protocol.MemberID, data []byte) {
 		}
 		return
 	}
-	if len(n.messages) >= maxMessages {
-		n.w.stats.Overflowed++
+	if head, ok := msg.(*wire.LedgerHead); ok {
+		n.chronos.receive(chronos.Receive{From: from, Msg: head})
 		return
 	}
-	n.post(&n.messages, witness.Receive{From: from, Msg: msg})
+	n.witness.receive(witness.Receive{From: from, Msg: msg})
 }
 
 func (n *node) peerUp(peer protocol.MemberID) {
 	if n.w.nodes[peer].up {
-		n.post(&n.internal, witness.PeerUp{Member: peer})
+		n.witness.post(&n.witness.internal, witness.PeerUp{Member: peer})
+		n.chronos.post(&n.chronos.internal, chronos.PeerUp{Member: peer})
 	}
 }
 
-// turn steps the machine with what has gathered.
-func (n *node) turn() {
-	n.turnDue = false
-	if n.frozenUntil > n.w.sched.now {
-		n.turnDue = true
-		life := n.life
-		n.w.sched.at(n.frozenUntil, func() {
-			if n.life == life {
-				n.turn()
-			}
-		})
-		return
-	}
-	inputs := append(append(n.internal, n.messages...), n.submits...)
-	cost := stepCost + messageCost*len(n.messages) + submitCost*len(n.submits)
-	n.internal, n.messages, n.submits = nil, nil, nil
-	n.busyUntil = n.w.sched.now + protocol.Micros(cost)
-	n.w.trace.note(n.w.sched.now, traceStep, int(n.id), nil, uint64(len(inputs)))
-	now := n.clock.read(n.w.sched.now)
-	n.latest = max(n.latest, now)
-	effects, err := n.machine.Step(now, inputs...)
-	if err != nil {
-		n.halt(err)
-		return
-	}
-	life := n.life
-	for _, e := range effects {
-		if n.carryOut(e); n.life != life {
-			return
-		}
-	}
-	if err := n.machine.CheckBounds(); err != nil {
-		n.w.check.fail("bounds", "node-%d: %v", n.id+1, err)
-	}
-	n.w.stats.stepped(n)
-}
-
-func (n *node) carryOut(e witness.Effect) {
+func (n *node) carryOutWitness(e machine.Effect) {
 	switch e := e.(type) {
-	case witness.Persist:
-		n.journal = append(n.journal, e)
-		n.write()
-	case witness.Publish:
-		n.publish(e.Msg)
-	case witness.Send:
-		n.send(e.Msg, e.To)
 	case witness.SendRange:
 		n.sendRange(e)
-	case witness.Timer:
-		n.setTimer(e.At)
+	case witness.Extended:
+		n.chronos.post(&n.chronos.internal, chronos.Extended{Batches: e.Batches})
+	case witness.Heard:
+		n.chronos.post(&n.chronos.internal, chronos.Heard(e))
+	case witness.Advanced:
+		n.chronos.post(&n.chronos.internal, chronos.Advanced(e))
 	case witness.Resolved:
 		n.w.load.resolved(n, e)
 	case witness.Refused:
@@ -230,10 +208,33 @@ func (n *node) carryOut(e witness.Effect) {
 		n.w.check.certified(n, e.Cert)
 	case witness.Accused:
 		n.w.check.accused(n, e.Evidence)
-	case witness.Blame:
-		n.w.check.blamed(n, e)
 	case witness.Recovered:
 		n.w.trace.say(n.w.sched.now, int(n.id), "knows its own log again")
+	}
+}
+
+func (n *node) carryOutChronos(e machine.Effect) {
+	switch e := e.(type) {
+	case chronos.Advance:
+		n.witness.post(&n.witness.internal, witness.Advance(e))
+	case chronos.Ordered:
+		n.w.check.ordered(n, e)
+		n.w.load.ordered(n, e)
+	case chronos.Checkpointed:
+		n.w.check.checkpointed(n, e.Cert)
+	case chronos.Alarm:
+		n.w.check.alarmed(n, e)
+	case chronos.Halted:
+		n.w.check.haltedLedger(n, e)
+	}
+}
+
+// persisted tells a machine what has become durable.
+func (n *node) persisted(name, seq uint64) {
+	if name == nameWitness {
+		n.witness.post(&n.witness.internal, witness.Persisted{Seq: seq})
+	} else {
+		n.chronos.post(&n.chronos.internal, chronos.Persisted{Seq: seq})
 	}
 }
 
@@ -273,16 +274,6 @@ func (n *node) sendRange(e witness.SendRange) {
 	})
 }
 
-func (n *node) setTimer(at protocol.Micros) {
-	n.timer++
-	timer, life := n.timer, n.life
-	n.w.sched.after(n.clock.wait(n.w.sched.now, at), func() {
-		if n.life == life && n.timer == timer {
-			n.post(&n.internal, witness.Tick{})
-		}
-	})
-}
-
 // write commits what has gathered in the journal, one group at a time.
 func (n *node) write() {
 	if n.writing || len(n.journal) == 0 {
@@ -290,39 +281,40 @@ func (n *node) write() {
 	}
 	group := n.journal
 	n.journal, n.writing = nil, true
-	var seq uint64
+	var sync []func()
 	for _, p := range group {
 		if err := n.disk.write(p.Records); err != nil {
 			n.halt(err)
 			return
 		}
 		if !p.Lazy {
-			seq = p.Seq
+			sync = append(sync, func() { p.done(p.Seq) })
 		}
 	}
 	life := n.life
 	d := protocol.Micros(20)
-	if seq != 0 {
+	if len(sync) > 0 {
 		d = protocol.Micros(float64(n.w.scenario.Disk.Sync.Micros()) * min(n.disk.slow, maxSlow) * logNormal(n.rng, 0.4))
 	}
 	n.w.sched.at(max(n.w.sched.now+d, n.disk.stalledUntil, n.frozenUntil), func() {
 		if n.life == life {
-			n.written(seq)
+			n.written(sync)
 		}
 	})
 }
 
-// written tells the machine what has become durable. Seq 0 says that nobody
-// waits.
-func (n *node) written(seq uint64) {
+// written tells the machines what has become durable, if one of them waits.
+func (n *node) written(sync []func()) {
 	n.writing = false
-	if seq != 0 {
+	if len(sync) > 0 {
 		if err := n.disk.sync(); err != nil {
 			n.halt(err)
 			return
 		}
-		n.w.trace.note(n.w.sched.now, traceSync, int(n.id), nil, seq)
-		n.post(&n.internal, witness.Persisted{Seq: seq})
+		n.w.trace.note(n.w.sched.now, traceSync, int(n.id), nil, uint64(len(sync)))
+		for _, done := range sync {
+			done()
+		}
 	}
 	n.write()
 }

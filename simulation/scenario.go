@@ -59,6 +59,9 @@ type LoadSettings struct {
 	Rate       float64  `toml:"rate"`        // events a second, over all nodes
 	EventBytes int      `toml:"event_bytes"` // 64 to 4,096
 	Timeout    Duration `toml:"timeout"`     // how long a client waits
+	// Anchors is the share of events, 0 to 1, whose clients wait for a place in
+	// the ledger.
+	Anchors float64 `toml:"anchors"`
 }
 
 // NetworkSetting says what links are like.
@@ -177,7 +180,7 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	}
 	s := &Scenario{
 		Name: name, Nodes: 4, Duration: Duration(15 * time.Second), Settle: Duration(60 * time.Second),
-		Load:    LoadSettings{Rate: 20, EventBytes: 128, Timeout: Duration(time.Second)},
+		Load:    LoadSettings{Rate: 20, EventBytes: 128, Timeout: Duration(time.Second), Anchors: 0.25},
 		Network: NetworkSetting{Profile: "lan", Jitter: 0.2},
 		Disk:    DiskSettings{Sync: Duration(400 * time.Microsecond)},
 	}
@@ -232,7 +235,7 @@ func (s *Scenario) Validate() error {
 		field     string
 		is, limit float64
 	}{
-		{"load.rate", s.Load.Rate, 1e5}, {"load.event_bytes", float64(s.Load.EventBytes), 4096},
+		{"load.rate", s.Load.Rate, 1e5}, {"load.anchors", s.Load.Anchors, 1}, {"load.event_bytes", float64(s.Load.EventBytes), 4096},
 		{"network.jitter", s.Network.Jitter, 3}, {"network.bandwidth_mbit", s.Network.BandwidthMbit, 1e6},
 		{"network.loss", c.Loss, 1}, {"network.duplicate", c.Duplicate, 1}, {"network.reorder", c.Reorder, 1},
 		{"network.corrupt", c.Corrupt, 1}, {"network.lossy_members", s.Network.LossyMembers, 1},

@@ -14,7 +14,11 @@ type Stats struct {
 	TimedOut     int `json:"timed_out"`
 	Interrupted  int `json:"interrupted"`
 	Certificates int `json:"certificates"` // distinct ones
+	Ordered      int `json:"ordered"`      // anchors answered with their places in the ledger
+	Ledger       int `json:"ledger"`       // entries of the ledger
+	Checkpoints  int `json:"checkpoints"`  // distinct certificates of the ledger
 	Accusations  int `json:"accusations"`
+	Alarms       int `json:"alarms"` // cosignatures of another ledger that were noticed
 	Blames       int `json:"blames"`
 	Rejected     int `json:"rejected"`   // messages that could not be read
 	Overflowed   int `json:"overflowed"` // messages that an inbox had no room for
@@ -26,9 +30,12 @@ type Stats struct {
 	FaultPairs map[string]int `json:"fault_pairs"`
 	// Latency is from submission to answer, in milliseconds.
 	Latency Percentiles `json:"latency_ms"`
-	Nodes   []NodeStats `json:"nodes"`
+	// OrderLatency is from the submission of an anchor to its place.
+	OrderLatency Percentiles `json:"order_latency_ms"`
+	Nodes        []NodeStats `json:"nodes"`
 
 	latencies []protocol.Micros
+	orders    []protocol.Micros
 	active    map[string]int
 	spans     []Span
 	marks     []Mark
@@ -87,6 +94,17 @@ func (s *Stats) acknowledged(d protocol.Micros, node protocol.MemberID) {
 	s.latencies = append(s.latencies, d)
 }
 
+// certified notes how long an anchor took to be certified.
+func (s *Stats) certified(d protocol.Micros) { s.latencies = append(s.latencies, d) }
+
+// ordered counts an anchor that is answered with its place.
+func (s *Stats) ordered(d protocol.Micros, node protocol.MemberID) {
+	s.Acknowledged++
+	s.Nodes[node].Acknowledged++
+	s.Ordered++
+	s.orders = append(s.orders, d)
+}
+
 // fault counts something that chance did to a message.
 func (s *Stats) fault(kind string) { s.Faults[kind]++ }
 
@@ -128,6 +146,8 @@ func (s *Stats) stepped(n *node) {
 func (s *Stats) close(w *world) {
 	slices.Sort(s.latencies)
 	s.Latency = percentiles(s.latencies)
+	slices.Sort(s.orders)
+	s.OrderLatency = percentiles(s.orders)
 	for i, n := range w.nodes {
 		s.Nodes[i].FloorMs = float64(w.net.floor(i, w.committee.Quorum())) / 1000
 		s.Nodes[i].LostDisk = n.lostDisk

@@ -41,6 +41,8 @@ const (
 	traceRefuse
 	traceCertify
 	traceAccuse
+	traceOrder
+	traceCheckpoint
 )
 
 // note records that something happened at a node. The numbers and data are

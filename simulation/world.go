@@ -33,6 +33,7 @@ type world struct {
 	policy     *proof.Policy
 	signers    []*cosign.Signer
 	maxMessage int
+	decoded    *decoded
 
 	nodes  []*node
 	net    *network
@@ -43,7 +44,7 @@ type world struct {
 }
 
 func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
-	w := &world{scenario: s, seed: seed, trace: newTrace(out, epoch)}
+	w := &world{scenario: s, seed: seed, trace: newTrace(out, epoch), decoded: newDecoded()}
 	w.sched = scheduler{now: epoch, rng: newStream(seed, streamSchedule)}
 	if err := w.found(); err != nil {
 		return nil, err
@@ -63,6 +64,7 @@ func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
 			drift:  (2*clocks.Float64() - 1) * s.Clock.DriftPPM / 1e6,
 			since:  epoch,
 		}
+		n.wire()
 		w.nodes = append(w.nodes, n)
 	}
 	w.chooseLiars()
@@ -144,7 +146,7 @@ func (w *world) converged() bool {
 		if first < 0 {
 			first = i
 		}
-		if !w.sameLogs(w.nodes[first], n) {
+		if !w.sameLogs(w.nodes[first], n) || !sameLedger(w.nodes[first], n) {
 			return false
 		}
 	}
@@ -170,6 +172,13 @@ func (w *world) sameLogs(a, b *node) bool {
 	return true
 }
 
+// sameLedger reports whether two members have the same ledger, which holds
+// everything that is certified, and a certificate of all of it.
+func sameLedger(a, b *node) bool {
+	x, y := a.order.Status(), b.order.Status()
+	return x.Size == y.Size && x.Root == y.Root && y.Checkpoint == y.Size && y.Unordered == 0
+}
+
 func sortMicros(times []protocol.Micros) { slices.Sort(times) }
 
 // standing tells where every member stands, for who looks for a fault.
@@ -189,6 +198,8 @@ func (w *world) standing() string {
 					b.WriteByte('!')
 				}
 			}
+			o := n.order.Status()
+			fmt.Fprintf(&b, " ledger %d/%d round %d unordered %d", o.Checkpoint, o.Size, o.Round, o.Unordered)
 			b.WriteString("; ")
 		}
 	}

@@ -114,7 +114,7 @@ func (f *fixture) open() {
 		f.t.Fatal(err)
 	}
 	f.server, err = New(Deps{
-		Genesis: f.genesis, Committee: f.com, Self: 0, Attester: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f},
+		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f},
 		Status:    func() *actors.Status { return &f.status },
 		Reachable: func() []bool { return f.reachable },
 		WaitCertified: func(ctx context.Context, _ protocol.MemberID, size uint64) error {
@@ -151,9 +151,9 @@ func (f *fixture) now() time.Time {
 	return f.clock
 }
 
-// Attest implements Attester: the event goes into the log in a batch of its
+// Submit implements Submitter: the event goes into the log in a batch of its
 // own, which the first three members cosign.
-func (f *fixture) Attest(_ context.Context, s actors.Submission) (*actors.Outcome, error) {
+func (f *fixture) Submit(_ context.Context, s actors.Submission) (*actors.Outcome, error) {
 	now := protocol.Micros(f.now().UnixMicro())
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -162,8 +162,8 @@ func (f *fixture) Attest(_ context.Context, s actors.Submission) (*actors.Outcom
 		return nil, f.fail
 	}
 	old := f.tail.Size()
-	b := &wire.Batch{Old: old, Time: now, Items: []wire.Item{{Kind: s.Kind, Body: s.Event.Canonical}}}
-	entry := protocol.Entry{Kind: s.Kind, Hash: s.Event.Hash, Time: now}
+	b := &wire.Batch{Old: old, Time: now, Items: []wire.Item{{Kind: s.Kind, TTL: s.TTL, Body: s.Body}}}
+	entry := protocol.Entry{Kind: s.Kind, Hash: s.Hash, Time: now, TTL: s.TTL}
 	f.tail.Append(tlog.RecordHash(b.Header().Append(nil)))
 	leaf, _ := entry.LeafHash(nil)
 	f.tail.Append(leaf)
@@ -194,7 +194,7 @@ func (f *fixture) Attest(_ context.Context, s actors.Submission) (*actors.Outcom
 		return nil, err
 	}
 	view := f.tail.Snapshot()
-	return &actors.Outcome{Entry: entry, Index: old + 1, Cert: cert, Checkpoint: proof.NewCheckpoint(f.com, cert), Tree: &view}, nil
+	return &actors.Outcome{Entry: entry, Index: old + 1, Batch: b.Size(), Cert: cert, Checkpoint: proof.NewCheckpoint(f.com, cert), Tree: &view}, nil
 }
 
 // lookups and records fail when the fixture is broken.

@@ -44,8 +44,8 @@ func (s *Server) attest(x *exchange) error {
 
 // submit attests an event and returns the answer in a buffer of the pool.
 func (s *Server) submit(ctx context.Context, x *exchange, req *attestRequest) (*[]byte, error) {
-	out, err := s.Attester.Attest(ctx, actors.Submission{
-		Kind: protocol.KindAttest, Event: req.event, Need: req.required, Attestors: req.attestors,
+	out, err := s.Submitter.Submit(ctx, actors.Submission{
+		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash, Need: req.required, Attestors: req.attestors,
 	})
 	if err != nil {
 		return nil, s.attestError(x, req, err)
@@ -61,7 +61,7 @@ func (s *Server) submit(ctx context.Context, x *exchange, req *attestRequest) (*
 // back so far.
 func (s *Server) prove(out *actors.Outcome) (*proof.Proof, error) {
 	if out.Index < out.Tree.Base() {
-		p, _, err := s.Lookup.Prove(store.Found{Log: s.Self, Index: out.Index, Time: out.Entry.Time})
+		p, _, err := s.Lookup.Prove(store.Found{Log: s.Self, Index: out.Index, Entry: out.Entry})
 		return p, err
 	}
 	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), out.Tree)

@@ -87,7 +87,7 @@ func (s *Server) attestOrResume(ctx context.Context, x *exchange, req *attestReq
 	if err != nil {
 		return nil, err
 	}
-	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: req.event.Hash, Time: f.Time}
+	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: req.event.Hash, Time: f.Entry.Time}
 	return s.attestAnswer(x, req, entry, p), nil
 }
 

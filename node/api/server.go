@@ -18,9 +18,9 @@ import (
 	"github.com/strataos/strataos/protocol/wire"
 )
 
-// Attester attests events; actors.Gateway does.
-type Attester interface {
-	Attest(ctx context.Context, s actors.Submission) (*actors.Outcome, error)
+// Submitter puts things on record; actors.Gateway does.
+type Submitter interface {
+	Submit(ctx context.Context, s actors.Submission) (*actors.Outcome, error)
 }
 
 // Lookup finds what this node stores; store.Store does.
@@ -43,7 +43,7 @@ type Deps struct {
 	Genesis   *protocol.Genesis
 	Committee *quorum.Committee
 	Self      protocol.MemberID
-	Attester  Attester
+	Submitter Submitter
 	Lookup    Lookup
 	Records   Records
 	// Status is where the node's machines stand, and Reachable which members

@@ -40,7 +40,7 @@ func (s *Server) verifyHash(x *exchange) error {
 	if count == 0 {
 		return errorf(codeNotFound, "this node stores no attestation of %s", hash)
 	}
-	a := verifyAnswer{Hash: hash, Status: "pending", Timestamp: first.Time.Millis(), Count: count}
+	a := verifyAnswer{Hash: hash, Status: "pending", Timestamp: first.Entry.Time.Millis(), Count: count}
 	if first.Certified {
 		p, _, err := s.Lookup.Prove(first)
 		if err != nil {

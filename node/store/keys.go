@@ -13,7 +13,14 @@ import (
 //	/h/<log>/<old>          the stored hashes that the batch adds to the tree
 //	/c/<log>/<size>         the certificate of the tree head of that size
 //	/e/<log>                the evidence against the author
-//	/x/<hash>/<log><index>  an attestation of the event whose hash begins so: its time
+//	/x/<hash>/<log><index>  an entry of the body whose hash begins so: its time, kind and life
+//	/n/<log>/<size>         what follows from the past of the batch that ends at size
+//	/l/<position>           a run of the ledger: its log, old, time and length
+//	/o/<log>/<old>          the position of a batch's run
+//	/w/<time><position>     a run by its time
+//	/k/<key>/<position>     an anchor of a state, by the hash of its key
+//	/z/<second><log><old>   a batch of which a body expires in that second
+//	/s/state, /s/checkpoint where the order and the ledger stand
 //	/r/<key>                a small record of the API
 //	/m/<name>               what the folder belongs to
 const (
@@ -22,6 +29,14 @@ const (
 	spaceCertificate = "/c/"
 	spaceEvidence    = "/e/"
 	spaceEvent       = "/x/"
+	spaceNode        = "/n/"
+	spaceRun         = "/l/"
+	spacePlace       = "/o/"
+	spaceTime        = "/w/"
+	spaceState       = "/k/"
+	spaceExpiry      = "/z/"
+	keyOrder         = "/s/state"
+	keyCheckpoint    = "/s/checkpoint"
 	spaceRecord      = "/r/"
 	spaceMeta        = "/m/"
 )

@@ -9,17 +9,16 @@ import (
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
-	"github.com/strataos/strataos/protocol/wire"
 )
 
 // maxCounted bounds how many attestations of one event are counted.
 const maxCounted = 10_000
 
-// Found is where an event was attested.
+// Found is an entry and where it stands.
 type Found struct {
 	Log       protocol.MemberID
 	Index     uint64
-	Time      protocol.Micros
+	Entry     protocol.Entry
 	Certified bool
 }
 
@@ -28,8 +27,8 @@ func (f Found) earlier(g Found) bool {
 	if f.Certified != g.Certified {
 		return f.Certified
 	}
-	if f.Time != g.Time {
-		return f.Time < g.Time
+	if f.Entry.Time != g.Entry.Time {
+		return f.Entry.Time < g.Entry.Time
 	}
 	return f.Log < g.Log || f.Log == g.Log && f.Index < g.Index
 }
@@ -52,7 +51,7 @@ func (s *Store) Find(hash protocol.Hash) (first Found, count int, err error) {
 // older than since.
 func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (found Found, ok bool, err error) {
 	err = s.each(hash, func(f Found) bool {
-		if f.Log == self && f.Time >= since && (!ok || f.Time < found.Time) {
+		if f.Log == self && f.Entry.Time >= since && (!ok || f.Entry.Time < found.Entry.Time) {
 			found, ok = f, true
 		}
 		return true
@@ -65,13 +64,16 @@ func (s *Store) each(hash protocol.Hash, fn func(Found) bool) error {
 	prefix := eventPrefix(hash)
 	certified := map[protocol.MemberID]uint64{}
 	return s.db.Scan(prefix, upper(prefix), false, func(key, value []byte) (bool, error) {
-		if len(key) != len(prefix)+20 || len(value) != 8 {
+		if len(key) != len(prefix)+20 || len(value) != 13 {
 			return false, errors.New("store: the index of events is damaged")
 		}
 		f := Found{
 			Log:   protocol.MemberID(parseHex(key[len(prefix) : len(prefix)+4])),
 			Index: parseHex(key[len(prefix)+4:]),
-			Time:  protocol.Micros(binary.BigEndian.Uint64(value)),
+			Entry: protocol.Entry{
+				Kind: protocol.Kind(value[8]), Hash: hash,
+				Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
+			},
 		}
 		size, known := certified[f.Log]
 		if !known {
@@ -84,8 +86,7 @@ func (s *Store) each(hash protocol.Hash, fn func(Found) bool) error {
 		}
 		// An author that signed two histories may have left an index entry of
 		// the other one behind.
-		e := protocol.Entry{Kind: protocol.KindAttest, Hash: hash, Time: f.Time}
-		leaf, _ := e.LeafHash(nil)
+		leaf, _ := f.Entry.LeafHash(nil)
 		stored, err := s.storedHash(f.Log, tlog.StoredHashIndex(0, int64(f.Index)))
 		if err != nil || stored != leaf {
 			return true, nil
@@ -110,35 +111,10 @@ func (s *Store) Prove(f Found) (*proof.Proof, *proof.Checkpoint, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
 	}
-	entry, err := s.entry(f)
-	if err != nil {
-		return nil, nil, err
-	}
 	path, err := tlog.ProveRecord(int64(cert.Size()), int64(f.Index), s.Hashes(f.Log))
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
 	}
 	cp := proof.NewCheckpoint(s.committee, cert)
-	return cp.Prove(entry, f.Index, path), cp, nil
-}
-
-// entry reads the entry that a leaf stands for from its batch.
-func (s *Store) entry(f Found) (protocol.Entry, error) {
-	encoded, err := s.BatchAt(f.Log, f.Index)
-	if err != nil {
-		return protocol.Entry{}, err
-	}
-	b, err := wire.DecodeBatch(encoded, wire.MaxMessage(s.params))
-	if err != nil {
-		return protocol.Entry{}, fmt.Errorf("store: batch of %s at %d: %w", s.committee.Name(f.Log), f.Index, err)
-	}
-	i := f.Index - b.Old - 1
-	if f.Index <= b.Old || i >= uint64(len(b.Items)) {
-		return protocol.Entry{}, fmt.Errorf("store: leaf %d of %s is not an event", f.Index, s.committee.Name(f.Log))
-	}
-	e, err := protocol.CheckEvent(b.Items[i].Body, s.params.MaxEventBytes)
-	if err != nil {
-		return protocol.Entry{}, fmt.Errorf("store: leaf %d of %s: %w", f.Index, s.committee.Name(f.Log), err)
-	}
-	return protocol.Entry{Kind: b.Items[i].Kind, Hash: e.Hash, Time: b.Time}, nil
+	return cp.Prove(f.Entry, f.Index, path), cp, nil
 }

@@ -7,19 +7,22 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	ds "github.com/ipfs/go-datastore"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/node/store/pebbleds"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
 
 // schemaVersion is the version of the keys and values below.
-const schemaVersion = "1"
+const schemaVersion = "2"
 
 // Store is the storage of one member of one network. It is safe for
 // concurrent use.
@@ -27,6 +30,8 @@ type Store struct {
 	db        *pebbleds.Datastore
 	committee *quorum.Committee
 	params    protocol.Params
+	// state is the newest one that was written.
+	state atomic.Pointer[chronos.State]
 }
 
 // Open opens the storage in db, which must be empty or belong to the same
@@ -40,7 +45,7 @@ func Open(db *pebbleds.Datastore, c *quorum.Committee, p protocol.Params, networ
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, s.loadState()
 }
 
 // claim holds the folder to a property, which it takes on if it is new.
@@ -62,25 +67,43 @@ func (s *Store) claim(name, value string) error {
 }
 
 // Write implements actors.Store.
-func (s *Store) Write(records []witness.Record, sync bool) error {
+func (s *Store) Write(records []machine.Record, sync bool) error {
 	b := s.db.NewWriteBatch()
+	var state *chronos.State
 	for _, r := range records {
+		if st, ok := r.(chronos.PutState); ok {
+			state = &st.State // the newest one holds
+			continue
+		}
 		if err := s.put(b, r); err != nil {
 			return err
 		}
 	}
-	return b.Commit(sync)
+	if state != nil {
+		if err := putState(b, *state); err != nil {
+			return err
+		}
+	}
+	if err := b.Commit(sync); err != nil {
+		return err
+	}
+	if state != nil {
+		s.state.Store(state)
+	}
+	return nil
 }
 
-func (s *Store) put(b *pebbleds.WriteBatch, r witness.Record) error {
+func (s *Store) put(b *pebbleds.WriteBatch, r machine.Record) error {
 	switch r := r.(type) {
 	case witness.PutBatch:
 		size := r.Old + 1 + uint64(len(r.Entries))
-		value := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(r.Encoded)), size)
-		b.Set(logKey(spaceBatch, r.Log, r.Old), append(value, r.Encoded...))
+		b.Set(logKey(spaceBatch, r.Log, r.Old), batchValue(size, r.Encoded))
 		b.Set(logKey(spaceHashes, r.Log, r.Old), flatten(r.Hashes))
 		for i, e := range r.Entries {
-			b.Set(eventKey(e.Hash, r.Log, r.Old+1+uint64(i)), binary.BigEndian.AppendUint64(nil, uint64(e.Time)))
+			b.Set(eventKey(e.Hash, r.Log, r.Old+1+uint64(i)), indexOf(e))
+			if at, ok := e.Expires(); ok {
+				b.Set(expiryKey(at, r.Log, r.Old), nil)
+			}
 		}
 	case witness.PutCertificate:
 		value, err := wire.EncodeClaim(r.Claim)
@@ -101,9 +124,15 @@ func (s *Store) put(b *pebbleds.WriteBatch, r witness.Record) error {
 			b.DeleteRange(logKey(space, r.Log, r.Size), upper(logPrefix(space, r.Log)))
 		}
 	default:
-		return fmt.Errorf("store: unknown record %T", r)
+		return s.putLedger(b, r)
 	}
 	return nil
+}
+
+// indexOf is what the index of bodies has of an entry beside its hash.
+func indexOf(e protocol.Entry) []byte {
+	value := binary.BigEndian.AppendUint64(make([]byte, 0, 13), uint64(e.Time))
+	return binary.BigEndian.AppendUint32(append(value, byte(e.Kind)), e.TTL)
 }
 
 func flatten(hashes []tlog.Hash) []byte {
@@ -122,6 +151,12 @@ func (s *Store) Size(log protocol.MemberID) (uint64, error) {
 	}
 	size, _, err := splitBatch(value)
 	return size, err
+}
+
+// batchValue is the stored form of a batch that ends at size.
+func batchValue(size uint64, encoded []byte) []byte {
+	value := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(encoded)), size)
+	return append(value, encoded...)
 }
 
 func splitBatch(value []byte) (uint64, []byte, error) {
@@ -174,7 +209,7 @@ func (s *Store) storedHash(log protocol.MemberID, x int64) (tlog.Hash, error) {
 			return tlog.Hash(value[at : at+tlog.HashSize]), nil
 		}
 	}
-	return tlog.Hash{}, fmt.Errorf("store: hash %d of the log of %s is not there", x, s.committee.Name(log))
+	return tlog.Hash{}, fmt.Errorf("store: hash %d of %s is not there", x, s.committee.Origin(log))
 }
 
 // Certificate implements witness.Storage.

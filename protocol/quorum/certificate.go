@@ -59,8 +59,8 @@ func (c *Certificate) Claim() Claim { return c.claim }
 
 // Verify checks every cosignature of a claim and that they are a quorum's.
 func (c *Committee) Verify(claim Claim) (*Certificate, error) {
-	if !c.Has(claim.Log) {
-		return nil, fmt.Errorf("certificate: log %d is not a member's", claim.Log)
+	if !c.HasLog(claim.Log) {
+		return nil, fmt.Errorf("certificate: log %d is neither a member's nor the ledger", claim.Log)
 	}
 	if len(claim.Cosigs) > c.N() {
 		return nil, fmt.Errorf("certificate: %d cosignatures from %d members", len(claim.Cosigs), c.N())

@@ -12,11 +12,12 @@ type Committee struct {
 	genesis   *protocol.Genesis
 	verifiers []*cosign.Verifier
 	origins   []string
+	ledger    string
 }
 
 // NewCommittee returns the founding committee of a validated genesis.
 func NewCommittee(g *protocol.Genesis) (*Committee, error) {
-	c := &Committee{genesis: g}
+	c := &Committee{genesis: g, ledger: g.Network + "/" + protocol.LedgerName}
 	for i := range g.Members {
 		v, err := cosign.ParseVerifier(g.Members[i].VKey)
 		if err != nil {
@@ -54,13 +55,22 @@ func (c *Committee) Has(id protocol.MemberID) bool { return int(id) < len(c.veri
 // Name is the name of a member.
 func (c *Committee) Name(id protocol.MemberID) string { return c.genesis.Members[id].Name }
 
-// Origin is the origin line of a member's log.
-func (c *Committee) Origin(id protocol.MemberID) string { return c.origins[id] }
+// HasLog reports whether id is a log that members cosign: a member's or the
+// ledger.
+func (c *Committee) HasLog(id protocol.MemberID) bool { return c.Has(id) || id == protocol.Ledger }
+
+// Origin is the origin line of a member's log, or of the ledger.
+func (c *Committee) Origin(id protocol.MemberID) string {
+	if id == protocol.Ledger {
+		return c.ledger
+	}
+	return c.origins[id]
+}
 
 // Verifier checks a member's signatures.
 func (c *Committee) Verifier(id protocol.MemberID) *cosign.Verifier { return c.verifiers[id] }
 
-// Checkpoint is the tree head of a member's log.
+// Checkpoint is the tree head of a member's log, or of the ledger.
 func (c *Committee) Checkpoint(log protocol.MemberID, size uint64, root protocol.Hash) cosign.Checkpoint {
-	return cosign.Checkpoint{Origin: c.origins[log], Size: size, Root: root}
+	return cosign.Checkpoint{Origin: c.Origin(log), Size: size, Root: root}
 }

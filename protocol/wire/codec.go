@@ -81,7 +81,7 @@ func Decode(data []byte, maxBytes int) (Message, error) {
 		return nil, errors.New("message is empty")
 	}
 	var m Message
-	for _, candidate := range [...]Message{new(Batch), new(Votes), new(Heads), new(RangeRequest), new(Range), new(Evidence), new(Certificate)} {
+	for _, candidate := range [...]Message{new(Batch), new(Votes), new(Heads), new(RangeRequest), new(Range), new(Evidence), new(Certificate), new(LedgerHead)} {
 		if candidate.tag() == data[0] {
 			m = candidate
 		}
@@ -137,6 +137,8 @@ func checkBounds(m Message) error {
 		return checkBatch(m)
 	case *Certificate:
 		return checkClaim("claim", m.Claim)
+	case *LedgerHead:
+		return checkClaim("cert", m.Cert)
 	case *Votes:
 		return atMost("votes", len(m.Votes), MaxVotes)
 	case *Heads:
@@ -166,6 +168,14 @@ func checkBatch(b *Batch) error {
 	}
 	if err := checkClaim("cert", b.Cert); err != nil {
 		return err
+	}
+	for i := range b.Items {
+		switch it := &b.Items[i]; {
+		case it.TTL > protocol.MaxTTL:
+			return fmt.Errorf("items[%d].ttl: %d seconds, at most %d are allowed", i, it.TTL, int64(protocol.MaxTTL))
+		case it.Erased && (it.TTL == 0 || len(it.Body) != len(protocol.Hash{})):
+			return fmt.Errorf("items[%d]: erased without a time to live, or without its hash", i)
+		}
 	}
 	// Sizes stay far from where sums or the tree's numbering would overflow.
 	if b.Old > 1<<48 {

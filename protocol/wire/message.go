@@ -8,6 +8,8 @@
 package wire
 
 import (
+	"crypto/sha256"
+
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/quorum"
@@ -38,12 +40,30 @@ type Batch struct {
 	Cert quorum.Claim
 }
 
-// Item is one entry of a batch with the payload that it stands for.
+// Item is one entry of a batch with the body that it stands for.
 type Item struct {
 	_    struct{} `cbor:",toarray"`
 	Kind protocol.Kind
-	// Body is the canonical event.
+	// TTL is for how many seconds the body is kept; 0 means forever.
+	TTL uint32
+	// Erased says that the body's time was over, and it was erased. Such items
+	// are in ranges of certified batches only.
+	Erased bool
+	// Body is the canonical event or anchor, or its hash where it was erased.
 	Body []byte
+}
+
+// Hash is the body's hash.
+func (it *Item) Hash() protocol.Hash {
+	if it.Erased {
+		return protocol.Hash(it.Body)
+	}
+	return sha256.Sum256(it.Body)
+}
+
+// Entry is the entry that the item stands for in a batch of a time.
+func (it *Item) Entry(t protocol.Micros) protocol.Entry {
+	return protocol.Entry{Kind: it.Kind, Hash: it.Hash(), Time: t, TTL: it.TTL}
 }
 
 // Size is the number of leaves of the log with the batch.
@@ -63,6 +83,19 @@ func (b *Batch) AuthorVote() quorum.Cosignature {
 type Certificate struct {
 	_     struct{} `cbor:",toarray"`
 	Claim quorum.Claim
+}
+
+// LedgerHead says where a member's ledger stands: its cosignature of the newest
+// checkpoint that it has come to, and the newest certificate it holds. Size 0
+// says that there is none; a certificate without cosignatures that it holds
+// none.
+type LedgerHead struct {
+	_     struct{} `cbor:",toarray"`
+	Voter protocol.MemberID
+	Head  Signed
+	Cert  quorum.Claim
+	// Want asks for the receiver's head in return.
+	Want bool
 }
 
 // Votes carries cosignatures of one voter for tree heads of several logs.
@@ -156,3 +189,4 @@ func (*RangeRequest) tag() byte { return 4 }
 func (*Range) tag() byte        { return 5 }
 func (*Evidence) tag() byte     { return 6 }
 func (*Certificate) tag() byte  { return 7 }
+func (*LedgerHead) tag() byte   { return 8 }

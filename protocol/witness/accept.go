@@ -195,6 +195,12 @@ func (m *Machine) accept(l *logState, b *wire.Batch) error {
 	m.waiting = append(m.waiting, awaited{seq: seq, log: l.id, size: b.Size()})
 	m.openTally(l, b)
 	m.author.pacer.note(m.now, len(b.Items))
+	if slices.ContainsFunc(b.Items, func(it wire.Item) bool { return it.Kind.Urgent() }) {
+		m.emit(Heard{Round: b.Round})
+	}
+	if l.claim.Size == b.Size() && b.Round > l.certifiedRound() {
+		return m.checkClaim(l) // the certificate was here first
+	}
 	for _, e := range l.takeEarly(b.Size(), m.committee.N()) {
 		if err := m.onVote(e.voter, e.voter, l, e.vote); err != nil {
 			return err
@@ -212,20 +218,32 @@ func (m *Machine) checkItems(b *wire.Batch) ([]protocol.Hash, error) {
 	hashes := make([]protocol.Hash, len(b.Items))
 	bytes := 0
 	for i, it := range b.Items {
-		if !it.Kind.IsEvent() {
-			return nil, invalidf("item %d is of kind %d", i, it.Kind)
+		if it.Erased {
+			return nil, invalidf("item %d is erased", i)
 		}
-		e, err := protocol.CheckEvent(it.Body, m.params.MaxEventBytes)
+		hash, err := protocol.CheckBody(it.Kind, it.Body, m.params.MaxEventBytes)
 		if err != nil {
 			return nil, invalidf("item %d: %v", i, err)
 		}
-		hashes[i] = e.Hash
+		hashes[i] = hash
 		bytes += len(it.Body)
 	}
 	if bytes > m.params.MaxBatchBytes {
 		return nil, invalidf("batch of %d bytes, at most %d are allowed", bytes, m.params.MaxBatchBytes)
 	}
 	return hashes, nil
+}
+
+// mayBeErased reports whether all that was erased of a batch had expired by
+// this member's clock, so that nobody can withhold a body before its time.
+func (m *Machine) mayBeErased(b *wire.Batch) bool {
+	for i := range b.Items {
+		it := &b.Items[i]
+		if expires := b.Time + protocol.Micros(it.TTL)*protocol.Second; it.Erased && expires > m.now+m.params.MaxFuture() {
+			return false
+		}
+	}
+	return true
 }
 
 // extend appends a batch that follows the head to the log, if its root is
@@ -242,7 +260,9 @@ func (m *Machine) extend(l *logState, b *wire.Batch, hashes []protocol.Hash) (Pu
 	if err != nil {
 		return PutBatch{}, err
 	}
-	l.chain = append(l.chain, markOf(b))
+	mk := markOf(b)
+	mk.batch = extensionOf(b, entries)
+	l.chain = append(l.chain, mk)
 	return PutBatch{
 		Log: l.id, Old: b.Old, Encoded: encoded,
 		Hashes: slices.Clone(l.tail.HashesFrom(b.Old)), Entries: entries,
@@ -350,7 +370,7 @@ func (m *Machine) adopt(l *logState, from protocol.MemberID, batches []*wire.Bat
 			}
 			records = append(records, truncate...)
 		}
-		if b.Old != l.size() {
+		if b.Old != l.size() || !m.mayBeErased(b) {
 			break
 		}
 		record, err := m.extend(l, b, bodyHashes(b))

@@ -26,14 +26,17 @@ type author struct {
 	// batches are the sealed batches that are not certified or have
 	// submissions to answer, in order.
 	batches []*ownBatch
-	// named is the certified size last named as a parent, by member, and
-	// namedAt when a batch last named any.
-	named   []uint64
-	namedAt protocol.Micros
-	// told is the certified size of the own log that was told to all, and
-	// tellAt when the newest is told if no batch tells it before.
-	told   uint64
-	tellAt protocol.Micros
+	// held are submissions that wait for what they come after.
+	held []Submit
+	// advance is what the order asks for.
+	advance Advance
+	// named is the certified size last named as a parent, by member.
+	named []uint64
+	// told is the certified size of the own log that was told to all, toldRound
+	// the round there, and tellAt when the newest is told if no batch tells it
+	// before.
+	told, toldRound uint64
+	tellAt          protocol.Micros
 }
 
 // ownBatch is a sealed batch of this member's own log.
@@ -84,12 +87,46 @@ func (m *Machine) submit(in Submit) {
 	switch {
 	case m.logs[m.self].evidence != nil:
 		m.emit(Refused{ID: in.ID, Reason: LogStopped})
-	case len(a.pending) >= a.pacer.MaxPending || a.pendingBytes+len(in.Body) > a.pacer.MaxPendingBytes:
+	case len(a.pending)+len(a.held) >= a.pacer.MaxPending || a.pendingBytes+len(in.Body) > a.pacer.MaxPendingBytes:
 		m.emit(Refused{ID: in.ID, Reason: Overloaded})
 	default:
-		a.pending = append(a.pending, in)
 		a.pendingBytes += len(in.Body)
+		if m.hasSeen(in.After) {
+			a.pending = append(a.pending, in)
+		} else {
+			a.held = append(a.held, in)
+		}
 	}
+}
+
+// hasSeen reports whether this member can put parts of logs into the past of
+// its next batch.
+func (m *Machine) hasSeen(parts []protocol.Seen) bool {
+	for _, p := range parts {
+		switch {
+		case !m.committee.Has(p.Member):
+			return false
+		case p.Member == m.self && m.logs[m.self].size() < p.Size,
+			p.Member != m.self && m.logs[p.Member].cert.Size() < p.Size:
+			return false
+		}
+	}
+	return true
+}
+
+// unhold lets submissions go on that have waited for what they come after.
+func (m *Machine) unhold() {
+	a := &m.author
+	keep := a.held[:0]
+	for _, s := range a.held {
+		if m.hasSeen(s.After) {
+			a.pending = append(a.pending, s)
+		} else {
+			keep = append(keep, s)
+		}
+	}
+	clear(a.held[len(keep):])
+	a.held = keep
 }
 
 // inflight is the number of sealed batches without a certificate.
@@ -107,7 +144,8 @@ func (a *author) inflight() int {
 func (m *Machine) sealAt() (protocol.Micros, bool) {
 	a := &m.author
 	inflight := a.inflight()
-	if len(a.pending) == 0 || inflight >= a.pacer.Window || !m.Ready() {
+	wanted := len(a.pending) > 0 || m.mustSeal()
+	if !wanted || inflight >= a.pacer.Window || !m.Ready() {
 		return 0, false
 	}
 	full := len(a.pending) >= m.params.MaxBatchEntries || a.pendingBytes >= m.params.MaxBatchBytes
@@ -115,6 +153,12 @@ func (m *Machine) sealAt() (protocol.Micros, bool) {
 		return m.now, true
 	}
 	return max(m.now, a.pacer.lastSeal+a.pacer.spacing(m.now, inflight)), true
+}
+
+// mustSeal reports whether the order waits for a batch of this member's.
+func (m *Machine) mustSeal() bool {
+	l, a := m.logs[m.self], m.author.advance
+	return a.Seal && (a.Due > l.head().round || l.size() == 0)
 }
 
 // seal makes batches of what is pending, as far as the pace allows.
@@ -149,20 +193,25 @@ func (m *Machine) takePending() []Submit {
 func (m *Machine) sealOne(subs []Submit) error {
 	l := m.logs[m.self]
 	head := l.head()
-	parents, after, err := m.newParents()
-	if err != nil {
-		return err
+	round := m.claimRound(subs)
+	var parents []protocol.Parent
+	var after protocol.Micros
+	var err error
+	if round > head.round || m.mustName(subs) {
+		if parents, after, err = m.newParents(); err != nil {
+			return err
+		}
 	}
 	b := &wire.Batch{
 		Author: m.self, Old: head.signed.Size,
-		Epoch: m.committee.Epoch(), Round: head.round,
+		Epoch: m.committee.Epoch(), Round: round,
 		Time:    max(m.now, head.time+1, after+1),
 		Parents: parents,
 		Items:   make([]wire.Item, len(subs)),
 	}
 	hashes := make([]protocol.Hash, len(subs))
 	for i, s := range subs {
-		b.Items[i] = wire.Item{Kind: s.Kind, Body: s.Body}
+		b.Items[i] = wire.Item{Kind: s.Kind, TTL: s.TTL, Body: s.Body}
 		hashes[i] = s.Hash
 	}
 	entries := appendLeaves(l.tail, b, hashes)
@@ -170,7 +219,12 @@ func (m *Machine) sealOne(subs []Submit) error {
 	sig := m.signer.Cosign(m.committee.Checkpoint(m.self, b.Size(), b.Root), m.now.Seconds())
 	b.CosignTime, b.Cosignature = sig.Time, sig.Bytes
 	b.Cert = m.tell(l)
-	l.chain = append(l.chain, markOf(b))
+	mk := markOf(b)
+	mk.batch = extensionOf(b, entries)
+	l.chain = append(l.chain, mk)
+	if round > head.round {
+		m.emit(Advanced{Round: round})
+	}
 
 	encoded, err := wire.Encode(b)
 	if err != nil {
@@ -209,22 +263,60 @@ func (m *Machine) tell(l *logState) quorum.Claim {
 	if l.cert.Size() <= m.author.told {
 		return quorum.Claim{Log: m.self}
 	}
-	m.author.told = l.cert.Size()
+	m.author.told, m.author.toldRound = l.cert.Size(), l.certifiedRound()
 	return l.cert.Claim()
 }
 
-// parentsEvery is how often a batch names parents, at most. Every voter must
-// hold their certificates, and verifying those is what it costs.
-const parentsEvery = 50 * protocol.Millisecond
+// planTell says when a new certificate of the own log is told: at once where a
+// batch claims a new round, since the others wait for it then.
+func (m *Machine) planTell(l *logState) {
+	a := &m.author
+	if l.certifiedRound() > a.toldRound {
+		a.tellAt = m.now
+	} else if a.tellAt == 0 {
+		a.tellAt = m.now + tellDelay
+	}
+}
 
-// newParents names the certified heads that are new since the last batch, and
-// returns the latest of their times.
+// tellDue tells the newest certificate of the own log if it is time to.
+func (m *Machine) tellDue() {
+	if a := &m.author; a.tellAt == 0 || a.tellAt > m.now {
+		return
+	}
+	if claim := m.tell(m.logs[m.self]); len(claim.Cosigs) > 0 {
+		m.emit(Publish{Msg: &wire.Certificate{Claim: claim}})
+	}
+}
+
+// claimRound is the round that a batch of these submissions claims.
+func (m *Machine) claimRound(subs []Submit) uint64 {
+	a := &m.author
+	round := max(m.logs[m.self].head().round, a.advance.Due)
+	if slices.ContainsFunc(subs, func(s Submit) bool { return s.Kind.Urgent() }) {
+		round = max(round, a.advance.Ready)
+	}
+	return round
+}
+
+// mustName reports whether a submission comes after what no batch of this
+// member's has named yet.
+func (m *Machine) mustName(subs []Submit) bool {
+	for _, s := range subs {
+		for _, p := range s.After {
+			if p.Member != m.self && p.Size > m.author.named[p.Member] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// newParents names the certified heads that are new since the last batch that
+// named any, and returns the latest of their times. Most batches name none:
+// every voter must hold their certificates, and verifying those is what it costs.
 func (m *Machine) newParents() ([]protocol.Parent, protocol.Micros, error) {
 	var parents []protocol.Parent
 	var latest protocol.Micros
-	if since := m.now - m.author.namedAt; since >= 0 && since < parentsEvery {
-		return nil, 0, nil
-	}
 	for i, l := range m.logs {
 		if l.id == m.self || l.cert.Size() <= m.author.named[i] {
 			continue
@@ -238,7 +330,7 @@ func (m *Machine) newParents() ([]protocol.Parent, protocol.Micros, error) {
 		}
 		parents = append(parents, protocol.Parent{Member: l.id, Size: mk.signed.Size, Root: mk.signed.Root})
 		latest = max(latest, mk.time)
-		m.author.named[i], m.author.namedAt = mk.signed.Size, m.now
+		m.author.named[i] = mk.signed.Size
 	}
 	return parents, latest, nil
 }
@@ -346,6 +438,14 @@ func (a *author) wanted() uint64 {
 
 func (m *Machine) withdraw(id uint64) {
 	a := &m.author
+	for i := range a.held {
+		if a.held[i].ID == id {
+			a.pendingBytes -= len(a.held[i].Body)
+			a.held = slices.Delete(a.held, i, i+1)
+			m.emit(Withdrawn{ID: id, Behind: true})
+			return
+		}
+	}
 	for i := range a.pending {
 		if a.pending[i].ID == id {
 			a.pendingBytes -= len(a.pending[i].Body)

@@ -191,12 +191,12 @@ func (m *Machine) certify(l *logState, cert *quorum.Certificate) error {
 	m.emit(Certified{Cert: cert})
 	if l.id == m.self {
 		m.settle(cert)
-		if m.author.tellAt == 0 && m.committee.N() > 1 {
-			m.author.tellAt = m.now + tellDelay
-		}
 	}
 	if err := l.certify(cert); err != nil {
 		return err
+	}
+	if l.id == m.self && m.committee.N() > 1 {
+		m.planTell(l)
 	}
 	l.answered(m.now)
 	if l.appealAt = 0; l.uncertified() > 0 {

@@ -15,7 +15,7 @@ func (m *Machine) CheckBounds() error {
 		what      string
 		is, limit int
 	}{
-		{"pending submissions", len(a.pending), a.pacer.MaxPending},
+		{"pending submissions", len(a.pending) + len(a.held), a.pacer.MaxPending},
 		{"pending bytes", a.pendingBytes, a.pacer.MaxPendingBytes},
 		// Who takes back its own log does so a range at a time, and the peers'
 		// certificates may lie some ranges apart.

@@ -30,6 +30,9 @@ func (m *Machine) onClaim(from protocol.MemberID, claim quorum.Claim) error {
 	if l.claimAt == 0 {
 		l.claimAt = m.now + claimDelay
 	}
+	if i, ok := l.find(claim.Size); ok && l.chain[i].round > l.certifiedRound() {
+		return m.checkClaim(l) // the order waits for it
+	}
 	for _, other := range m.logs {
 		if p := other.missing; p != nil && p.Member == l.id && p.Size <= claim.Size {
 			return m.checkClaim(l)

@@ -4,38 +4,25 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
-// Effect is something the host must do: one of the types below. The host
-// carries out the effects of one Step in their order, and of several Steps in
-// the order of the Steps. It may be slow about Publish, Send and SendRange,
-// and may lose them. It may not lose a Persist.
-type Effect interface{ effect() }
+// Effect is something the host must do: one of the types below, or of those
+// that all machines share. SendRange may be lost like a Send.
+type Effect = machine.Effect
 
-// Persist asks the host to make records durable, all or none of them. Persists
-// become durable in the order of Seq; the host answers with Persisted. With
-// Lazy set nobody waits for the records: they need no fsync of their own, but
-// must be durable once any later Persist is.
-//
-// This is where "persist before you sign" lives: the machine signs a vote, and
-// publishes a batch of its own, only on the Persisted that covers it.
-type Persist struct {
-	Seq     uint64
-	Records []Record
-	Lazy    bool
-}
-
-// Publish gossips a message to every member.
-type Publish struct{ Msg wire.Message }
-
-// Send sends a message to one member.
-type Send struct {
-	To  protocol.MemberID
-	Msg wire.Message
-}
+// The effects and records that all machines share.
+type (
+	Persist = machine.Persist
+	Publish = machine.Publish
+	Send    = machine.Send
+	Timer   = machine.Timer
+	Blame   = machine.Blame
+	Record  = machine.Record
+)
 
 // SendRange asks the host to read a range of a log from its storage, by
 // ReadRange, and to send it. It is an effect so that a member that catches up
@@ -47,9 +34,6 @@ type SendRange struct {
 	// be durable yet, and nobody may vote for a batch that its author can lose.
 	Durable uint64
 }
-
-// Timer asks for a Tick at a time, instead of any Timer before.
-type Timer struct{ At protocol.Micros }
 
 // Resolved answers submissions: they are certified.
 type Resolved struct {
@@ -98,6 +82,9 @@ const (
 // Withdrawn answers Withdraw.
 type Withdrawn struct {
 	ID uint64
+	// Behind says that this member has not seen what the submission was to
+	// come after.
+	Behind bool
 	// InLog says that the entry is in the log and may still be certified.
 	// If not, it never will be.
 	InLog bool
@@ -112,17 +99,20 @@ type Certified struct{ Cert *quorum.Certificate }
 // Accused says that there is new evidence against an author.
 type Accused struct{ Evidence *wire.Evidence }
 
-// Blame says that a member delivered something provably invalid.
-type Blame struct {
-	Member protocol.MemberID
-	Reason string
-}
+// Extended says that a log's certified and durable part has grown by batches,
+// which the order goes on from. It comes in the order of the log, and may leave
+// out what was stored when the machine started.
+type Extended struct{ Batches []protocol.Extension }
+
+// Heard says that this member has taken a batch with urgent entries, which
+// claims a round, will be certified soon and wants to be ordered then.
+type Heard struct{ Round uint64 }
+
+// Advanced says that this member has sealed a batch that claims a new round.
+type Advanced struct{ Round uint64 }
 
 // Recovered says that this member knows its own log and authors from now on.
 type Recovered struct{}
-
-// Record is something to make durable: one of the types below.
-type Record interface{ record() }
 
 // PutBatch extends a log by a batch.
 type PutBatch struct {
@@ -151,20 +141,44 @@ type Truncate struct {
 	Size uint64
 }
 
-func (Persist) effect()   {}
-func (Publish) effect()   {}
-func (Send) effect()      {}
-func (SendRange) effect() {}
-func (Timer) effect()     {}
-func (Resolved) effect()  {}
-func (Refused) effect()   {}
-func (Withdrawn) effect() {}
-func (Certified) effect() {}
-func (Accused) effect()   {}
-func (Blame) effect()     {}
-func (Recovered) effect() {}
+// Effect implements machine.Effect.
+func (SendRange) Effect() {}
 
-func (PutBatch) record()       {}
-func (PutCertificate) record() {}
-func (PutEvidence) record()    {}
-func (Truncate) record()       {}
+// Effect implements machine.Effect.
+func (Resolved) Effect() {}
+
+// Effect implements machine.Effect.
+func (Refused) Effect() {}
+
+// Effect implements machine.Effect.
+func (Withdrawn) Effect() {}
+
+// Effect implements machine.Effect.
+func (Certified) Effect() {}
+
+// Effect implements machine.Effect.
+func (Accused) Effect() {}
+
+// Effect implements machine.Effect.
+func (Recovered) Effect() {}
+
+// Effect implements machine.Effect.
+func (Extended) Effect() {}
+
+// Effect implements machine.Effect.
+func (Heard) Effect() {}
+
+// Effect implements machine.Effect.
+func (Advanced) Effect() {}
+
+// Record implements machine.Record.
+func (PutBatch) Record() {}
+
+// Record implements machine.Record.
+func (PutCertificate) Record() {}
+
+// Record implements machine.Record.
+func (PutEvidence) Record() {}
+
+// Record implements machine.Record.
+func (Truncate) Record() {}

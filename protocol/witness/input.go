@@ -29,6 +29,20 @@ type Submit struct {
 	Need int
 	// Attestors are members whose cosignatures must be among them.
 	Attestors []protocol.MemberID
+	// TTL is for how many seconds the body is kept; 0 means forever.
+	TTL uint32
+	// After are the parts of logs that must be in the entry's past. It waits
+	// until this member has certificates of them.
+	After []protocol.Seen
+}
+
+// Advance says how the order goes on. It holds until the next one.
+type Advance struct {
+	// Ready is the round that a batch with urgent entries may claim, and Due
+	// the one that any next batch is to claim.
+	Ready, Due uint64
+	// Seal asks for a batch that claims Due, also if nothing waits for one.
+	Seal bool
 }
 
 // Withdraw gives up on a submission, because its time is over or its client
@@ -56,3 +70,4 @@ func (Withdraw) input()  {}
 func (Receive) input()   {}
 func (Persisted) input() {}
 func (PeerUp) input()    {}
+func (Advance) input()   {}

@@ -38,6 +38,16 @@ type mark struct {
 	signed wire.Signed // the size, the root and the author's cosignature
 	round  uint64
 	time   protocol.Micros
+	// batch is what the order is told of the batch, until it has been.
+	batch *protocol.Extension
+}
+
+// extensionOf is what the order is told of a batch.
+func extensionOf(b *wire.Batch, entries []protocol.Entry) *protocol.Extension {
+	return &protocol.Extension{
+		Log: b.Author, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time,
+		Parents: b.Parents, Entries: entries,
+	}
 }
 
 func markOf(b *wire.Batch) mark {
@@ -58,6 +68,8 @@ type logState struct {
 	cert  *quorum.Certificate
 	// durable is the size up to which the log is known to be durable.
 	durable uint64
+	// released is the size up to which the order has been told.
+	released uint64
 	// tallies count votes by size, for batch ends from the certified one on.
 	tallies map[uint64]*quorum.Tally
 	// early are votes for sizes behind the head, by voter, the newest last.
@@ -108,6 +120,32 @@ func newLog(id protocol.MemberID) *logState {
 
 func (l *logState) head() mark   { return l.chain[len(l.chain)-1] }
 func (l *logState) size() uint64 { return l.head().signed.Size }
+
+// certifiedRound is the round that the newest certified batch claims.
+func (l *logState) certifiedRound() uint64 {
+	if i, ok := l.find(l.cert.Size()); ok {
+		return l.chain[i].round
+	}
+	return 0
+}
+
+// release returns the batches that have become both certified and durable.
+func (l *logState) release() []protocol.Extension {
+	end := min(l.cert.Size(), l.durable)
+	if end <= l.released {
+		return nil
+	}
+	var out []protocol.Extension
+	i, _ := l.find(l.released + 1)
+	for ; i < len(l.chain) && l.chain[i].signed.Size <= end; i++ {
+		if b := l.chain[i].batch; b != nil {
+			out = append(out, *b)
+			l.chain[i].batch = nil
+		}
+	}
+	l.released = end
+	return out
+}
 
 // find returns the place in chain of the batch end at size.
 func (l *logState) find(size uint64) (int, bool) {
@@ -205,7 +243,8 @@ func appendLeaves(t *merkle.Tail, b *wire.Batch, hashes []protocol.Hash) []proto
 	t.Append(recordHash(buf))
 	entries := make([]protocol.Entry, len(b.Items))
 	for i := range b.Items {
-		entries[i] = protocol.Entry{Kind: b.Items[i].Kind, Hash: hashes[i], Time: b.Time}
+		it := &b.Items[i]
+		entries[i] = protocol.Entry{Kind: it.Kind, Hash: hashes[i], Time: b.Time, TTL: it.TTL}
 		leaf, scratch := entries[i].LeafHash(buf)
 		buf = scratch
 		t.Append(leaf)
@@ -244,7 +283,7 @@ func (m *Machine) load(id protocol.MemberID) (*logState, error) {
 			return fail(err)
 		}
 	}
-	l.durable = size
+	l.durable, l.released = size, l.cert.Size()
 	return l, nil
 }
 
@@ -289,11 +328,13 @@ func (m *Machine) loadBatch(l *logState) error {
 	if b.Old != l.size() {
 		return fmt.Errorf("the batch behind %d begins at %d", l.size(), b.Old)
 	}
-	appendLeaves(l.tail, b, bodyHashes(b))
+	entries := appendLeaves(l.tail, b, bodyHashes(b))
 	if l.tail.Root() != b.Root {
 		return fmt.Errorf("the tree of %d leaves has another root than its batch", b.Size())
 	}
-	l.chain = append(l.chain, markOf(b))
+	mk := markOf(b)
+	mk.batch = extensionOf(b, entries)
+	l.chain = append(l.chain, mk)
 	m.openTally(l, b)
 	return nil
 }

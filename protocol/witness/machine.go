@@ -1,7 +1,6 @@
 package witness
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 
@@ -103,10 +102,13 @@ func (m *Machine) Step(now protocol.Micros, inputs ...Input) ([]Effect, error) {
 			return nil, err
 		}
 	}
+	m.unhold()
 	if err := m.seal(); err != nil {
 		return nil, err
 	}
+	m.tellDue()
 	m.flushVotes()
+	m.release()
 	m.schedule()
 	return m.effects, nil
 }
@@ -130,6 +132,9 @@ func (m *Machine) dispatch(in Input) error {
 		return m.persisted(in.Seq)
 	case PeerUp:
 		m.greet(in.Member)
+		return nil
+	case Advance:
+		m.author.advance = in
 		return nil
 	default:
 		return fmt.Errorf("unknown input %T", in)
@@ -175,6 +180,15 @@ func (m *Machine) persist(records ...Record) uint64 {
 func (m *Machine) persistLazy(records ...Record) {
 	m.seq++
 	m.emit(Persist{Seq: m.seq, Records: records, Lazy: true})
+}
+
+// release tells the order of what has become certified and durable.
+func (m *Machine) release() {
+	for _, l := range m.logs {
+		if batches := l.release(); len(batches) > 0 {
+			m.emit(Extended{Batches: batches})
+		}
+	}
 }
 
 // persisted publishes and votes for what has become durable.
@@ -225,7 +239,7 @@ func recordHash(leaf []byte) tlog.Hash { return tlog.RecordHash(leaf) }
 func bodyHashes(b *wire.Batch) []protocol.Hash {
 	out := make([]protocol.Hash, len(b.Items))
 	for i := range b.Items {
-		out[i] = sha256.Sum256(b.Items[i].Body)
+		out[i] = b.Items[i].Hash()
 	}
 	return out
 }

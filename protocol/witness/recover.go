@@ -116,7 +116,7 @@ func (m *Machine) anyHolder() protocol.MemberID {
 // peer.
 func (m *Machine) reclaim(from protocol.MemberID, b *wire.Batch) error {
 	l := m.logs[m.self]
-	if b.Old != l.size() || l.evidence != nil || !m.signedBy(m.self, markOf(b).signed) {
+	if b.Old != l.size() || l.evidence != nil || !m.mayBeErased(b) || !m.signedBy(m.self, markOf(b).signed) {
 		return nil
 	}
 	record, err := m.extend(l, b, bodyHashes(b))

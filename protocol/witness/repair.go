@@ -75,11 +75,6 @@ func (m *Machine) tick() error {
 		}
 		m.fetchDue(l)
 	}
-	if a := &m.author; a.tellAt != 0 && a.tellAt <= m.now {
-		if claim := m.tell(m.logs[m.self]); len(claim.Cosigs) > 0 {
-			m.emit(Publish{Msg: &wire.Certificate{Claim: claim}})
-		}
-	}
 	if m.repair.headsAt <= m.now || m.repair.headsAt > m.now+2*headsEvery {
 		m.compareHeads()
 	}

@@ -113,3 +113,16 @@ func next(it *pebble.Iterator, reverse bool) bool {
 	}
 	return it.Next()
 }
+
+// Compact rewrites the keys from lower up to upper, so that what was deleted or
+// overwritten between them gives back its space on the disk.
+func (d *Datastore) Compact(lower, upper []byte) (err error) {
+	if err := d.enter(context.Background()); err != nil {
+		return err
+	}
+	defer d.gate.leave()
+	if err := d.db.Flush(); err != nil {
+		return readError(err)
+	}
+	return readError(d.db.Compact(context.Background(), lower, upper, false))
+}

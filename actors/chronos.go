@@ -1,0 +1,41 @@
+package actors
+
+import (
+	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/witness"
+)
+
+// newChronos makes the cell of the chronos machine.
+func (h *Host) newChronos() *cell[chronos.Input] {
+	c := newCell[chronos.Input](h, "chronos", ownerChronos)
+	c.start, c.tick = chronos.Start{}, chronos.Tick{}
+	c.begin = func() (stepper[chronos.Input], error) {
+		h.order.Store(&chronos.Status{})
+		return chronos.New(h.cfg.Chronos, h.cfg.Store)
+	}
+	c.carryOut = h.carryOutChronos
+	c.stepped = func(m stepper[chronos.Input]) {
+		st := m.(*chronos.Machine).Status()
+		h.order.Store(&st)
+	}
+	return c
+}
+
+func (h *Host) carryOutChronos(e machine.Effect) {
+	log := h.cfg.Logger
+	switch e := e.(type) {
+	case chronos.Advance:
+		h.witness.inbox.Internal(witness.Advance(e))
+	case chronos.Ordered:
+		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
+		h.gateway.ordered(e.Runs)
+	case chronos.Checkpointed:
+		h.cfg.Metrics.checkpointed(e.Cert)
+	case chronos.Alarm:
+		log.Error("a member has cosigned another ledger than this node's",
+			"member", h.cfg.Chronos.Committee.Name(e.Member), "size", e.Size, "root", e.Root)
+	case chronos.Halted:
+		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
+	}
+}

@@ -1,0 +1,111 @@
+package chronos
+
+import (
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/order"
+	"github.com/strataos/strataos/protocol/quorum"
+)
+
+// Effect is something the host must do: one of the types below, or of those
+// that all machines share.
+type Effect = machine.Effect
+
+// Advance tells the witness machine how the order goes on. It holds until the
+// next one.
+type Advance struct {
+	// Ready is the round that a batch with urgent entries may claim, and Due
+	// the one that any next batch is to claim.
+	Ready, Due uint64
+	// Seal asks for a batch that claims Due, also if nothing waits for one.
+	Seal bool
+}
+
+// Ordered says that the ledger has grown.
+type Ordered struct {
+	Runs []Run
+	// Seen is how much of each log is ordered.
+	Seen order.Clock
+	// Size is the number of entries of the ledger, and Time its time: the
+	// largest of all ordered batches.
+	Size uint64
+	Time protocol.Micros
+}
+
+// Run is a stretch of the ledger that one batch has given: the entry at
+// position Position+i is leaf Old+1+i of the log.
+type Run struct {
+	Position uint64
+	Log      protocol.MemberID
+	Old      uint64
+	Time     protocol.Micros // the batch's
+	Entries  []protocol.Entry
+}
+
+// Checkpointed says that a quorum has cosigned the ledger at a new size.
+type Checkpointed struct{ Cert *quorum.Certificate }
+
+// Alarm says that a member has cosigned another ledger than this member's.
+type Alarm struct {
+	Member protocol.MemberID
+	Size   uint64
+	Root   protocol.Hash
+}
+
+// Halted says that so many members have cosigned another ledger that this one's
+// must be wrong. It orders and cosigns no more.
+type Halted struct{ Reason string }
+
+// PutNode keeps what follows from a batch's past: its round, how much of each
+// log it has seen, and the rounds there. It holds for the batches of the log
+// behind it too, up to the next one's: they have seen themselves and the same of
+// others.
+type PutNode struct {
+	Log    protocol.MemberID
+	Size   uint64 // where the batch ends
+	Round  uint64
+	Clock  order.Clock
+	Rounds []uint64
+}
+
+// PutRun extends the ledger. Hashes are the stored hashes that its entries add
+// to the tree, in the order of tlog.StoredHashIndex.
+type PutRun struct {
+	Run
+	Hashes []tlog.Hash
+}
+
+// PutState keeps from where the order and the ledger go on.
+type PutState struct{ State State }
+
+// PutCheckpoint keeps the ledger's newest certificate in the place of older ones.
+type PutCheckpoint struct{ Claim quorum.Claim }
+
+// Effect implements machine.Effect.
+func (Advance) Effect() {}
+
+// Effect implements machine.Effect.
+func (Ordered) Effect() {}
+
+// Effect implements machine.Effect.
+func (Checkpointed) Effect() {}
+
+// Effect implements machine.Effect.
+func (Alarm) Effect() {}
+
+// Effect implements machine.Effect.
+func (Halted) Effect() {}
+
+// Record implements machine.Record.
+func (PutNode) Record() {}
+
+// Record implements machine.Record.
+func (PutRun) Record() {}
+
+// Record implements machine.Record.
+func (PutState) Record() {}
+
+// Record implements machine.Record.
+func (PutCheckpoint) Record() {}

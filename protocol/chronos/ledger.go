@@ -1,0 +1,158 @@
+package chronos
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/merkle"
+	"github.com/strataos/strataos/protocol/order"
+)
+
+// rebaseLeaves is how many leaves of the ledger's tree gather in memory before
+// those under the newest checkpoint are forgotten.
+const rebaseLeaves = 8192
+
+// ledger is the log of everything in its order (rule C4).
+type ledger struct {
+	tail *merkle.Tail
+	// time is the largest time of all ordered batches.
+	time protocol.Micros
+	// cut is the newest checkpoint that the ledger has come to.
+	cut Cut
+}
+
+func (m *Machine) loadLedger(st State) error {
+	frontier, err := merkle.Frontier(st.Size, m.store.LedgerHashes())
+	if err != nil {
+		return err
+	}
+	if m.ledger.tail, err = merkle.NewTail(st.Size, frontier); err != nil {
+		return err
+	}
+	if protocol.Hash(m.ledger.tail.Root()) != st.Root {
+		return fmt.Errorf("the ledger's tree of %d leaves has another root than was stored", st.Size)
+	}
+	m.ledger.time, m.ledger.cut = st.Time, st.Cut
+	return nil
+}
+
+// decide appends what the order has decided to the ledger, and has it stored
+// with the state that it leads to.
+func (m *Machine) decide() error {
+	decisions, err := m.order.Decide()
+	if err != nil {
+		return err
+	}
+	if len(decisions) == 0 {
+		return nil
+	}
+	var runs []Run
+	var cuts []Cut
+	for _, d := range decisions {
+		for _, b := range d.Batches {
+			e, err := m.ordered(b.Log, b.Old)
+			if err != nil {
+				return err
+			}
+			m.ledger.time = max(m.ledger.time, e.Time)
+			if len(e.Entries) > 0 {
+				runs = append(runs, m.append(e))
+			}
+		}
+		if m.endsRound(d) && m.mayCut() {
+			cuts = append(cuts, m.cut())
+		}
+	}
+	st := State{
+		Order: m.order.State(), Size: m.ledger.tail.Size(), Root: m.ledger.tail.Root(),
+		Time: m.ledger.time, Cut: m.ledger.cut,
+	}
+	seq := m.persistState(st, len(cuts) > 0)
+	if len(runs) > 0 {
+		m.emit(Ordered{Runs: runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Time})
+	}
+	if m.ledger.tail.Leaves() > rebaseLeaves {
+		if err := m.ledger.tail.Rebase(m.ledger.cut.Size); err != nil {
+			return err
+		}
+	}
+	return m.reached(seq, cuts)
+}
+
+// syncEvery is how many rounds may be decided between two states that are
+// waited for. What comes before a durable state is forgotten in memory.
+const syncEvery = 64
+
+// persistState has a state stored, with all that has led to it.
+func (m *Machine) persistState(st State, sync bool) uint64 {
+	sync = sync || st.Order.Round-m.synced >= syncEvery
+	records := append(m.records, PutState{st})
+	m.records = nil
+	seq := m.persist(!sync, records...)
+	if sync {
+		m.synced = st.Order.Round
+		m.syncing = append(m.syncing, syncing{seq, st.Order})
+	}
+	return seq
+}
+
+// syncing is a state that will be durable.
+type syncing struct {
+	seq   uint64
+	order order.State
+}
+
+// forget drops from memory what is not needed behind a durable state.
+func (m *Machine) forget(seq uint64) {
+	n := 0
+	for n < len(m.syncing) && m.syncing[n].seq <= seq {
+		n++
+	}
+	if n > 0 {
+		m.order.Forget(m.syncing[n-1].order)
+		m.syncing = append(m.syncing[:0], m.syncing[n:]...)
+	}
+}
+
+// endsRound reports whether a decision is that of the last slot of its round:
+// a place that every member comes to.
+func (m *Machine) endsRound(d order.Decision) bool {
+	n := uint64(m.committee.N())
+	return (uint64(d.Member)+d.Round%n)%n == n-1
+}
+
+// mayCut reports whether the ledger has grown since its newest checkpoint, and
+// its time has passed a multiple of the checkpoint interval.
+func (m *Machine) mayCut() bool {
+	l := &m.ledger
+	return l.tail.Size() > l.cut.Size && l.time >= m.nextCut()
+}
+
+// nextCut is the ledger's time from which there may be another checkpoint.
+func (m *Machine) nextCut() protocol.Micros {
+	interval := m.params.Checkpoint()
+	return (m.ledger.cut.Time/interval + 1) * interval
+}
+
+// cut makes the ledger as it is now its newest checkpoint.
+func (m *Machine) cut() Cut {
+	l := &m.ledger
+	l.cut = Cut{Size: l.tail.Size(), Root: l.tail.Root(), Time: l.time}
+	return l.cut
+}
+
+// append adds the entries of an ordered batch to the ledger.
+func (m *Machine) append(e protocol.Extension) Run {
+	t := m.ledger.tail
+	run := Run{Position: t.Size(), Log: e.Log, Old: e.Old, Time: e.Time, Entries: e.Entries}
+	name := m.committee.Name(e.Log)
+	buf := make([]byte, 0, 256)
+	for i, entry := range e.Entries {
+		leaf, scratch := protocol.LedgerEntry{Entry: entry, Log: name, Index: e.Old + 1 + uint64(i)}.LeafHash(buf)
+		buf = scratch
+		t.Append(leaf)
+	}
+	m.records = append(m.records, PutRun{Run: run, Hashes: slices.Clone(t.HashesFrom(run.Position))})
+	return run
+}

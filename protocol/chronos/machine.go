@@ -1,0 +1,215 @@
+package chronos
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/merkle"
+	"github.com/strataos/strataos/protocol/order"
+	"github.com/strataos/strataos/protocol/quorum"
+)
+
+// Config is what a machine is made of.
+type Config struct {
+	Committee *quorum.Committee
+	Params    protocol.Params
+	Self      protocol.MemberID
+	// Signer signs as Self; its key is the one the genesis names.
+	Signer *cosign.Signer
+	// Pace sets how rounds follow one another. The zero value means DefaultPace.
+	Pace Pace
+	// Seed drives the choice of peers.
+	Seed uint64
+}
+
+// Machine keeps the order and the ledger of one member. It is not safe for
+// concurrent use, and does nothing but in Step.
+type Machine struct {
+	committee *quorum.Committee
+	params    protocol.Params
+	self      protocol.MemberID
+	signer    *cosign.Signer
+	store     Storage
+	rng       *rand.Rand
+
+	order  *order.Order
+	feeds  []feed
+	pace   pacer
+	ledger ledger
+	heads  heads
+	halted bool
+
+	now     protocol.Micros
+	seq     uint64
+	timer   protocol.Micros
+	more    bool             // there is more to take than one Step takes
+	records []machine.Record // to be persisted with the next decision
+	syncing []syncing
+	synced  uint64 // the round of the newest state that is waited for
+	effects []Effect
+}
+
+// New returns a machine that goes on from what is stored.
+func New(cfg Config, store Storage) (*Machine, error) {
+	if !cfg.Committee.Has(cfg.Self) {
+		return nil, fmt.Errorf("member %d is not in the committee", cfg.Self)
+	}
+	if cfg.Pace == (Pace{}) {
+		cfg.Pace = DefaultPace()
+	}
+	m := &Machine{
+		committee: cfg.Committee, params: cfg.Params, self: cfg.Self, signer: cfg.Signer, store: store,
+		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
+		feeds: make([]feed, cfg.Committee.N()),
+		pace:  pacer{Pace: cfg.Pace, own: none},
+		heads: newHeads(cfg.Committee.N()),
+	}
+	if err := m.load(); err != nil {
+		return nil, fmt.Errorf("the stored ledger is damaged: %w", err)
+	}
+	return m, nil
+}
+
+// load goes on from the stored state, and from what has been certified since.
+func (m *Machine) load() error {
+	st, ok, err := m.store.State()
+	if err != nil {
+		return err
+	}
+	n := m.committee.N()
+	if !ok {
+		m.order = order.New(n, past{m.store, m.params})
+		m.ledger.tail = &merkle.Tail{}
+	} else {
+		if m.order, err = order.Resume(n, st.Order, past{m.store, m.params}); err != nil {
+			return err
+		}
+		if err := m.loadLedger(st); err != nil {
+			return err
+		}
+	}
+	if err := m.loadHeads(); err != nil {
+		return err
+	}
+	for i := range m.feeds {
+		if err := m.loadFeed(protocol.MemberID(i), st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Step takes inputs that came in this order, at a time in Unix microseconds,
+// and returns what the host must do; see package machine. The effects are valid
+// until the next Step.
+func (m *Machine) Step(now protocol.Micros, inputs ...Input) ([]Effect, error) {
+	m.now = now
+	m.effects = m.effects[:0]
+	if m.halted {
+		return nil, nil
+	}
+	for _, in := range inputs {
+		if err := m.dispatch(in); err != nil {
+			return nil, err
+		}
+	}
+	if err := m.grow(); err != nil {
+		return nil, err
+	}
+	if m.halted {
+		return m.effects, nil
+	}
+	m.advance()
+	m.schedule()
+	return m.effects, nil
+}
+
+func (m *Machine) dispatch(in Input) error {
+	switch in := in.(type) {
+	case Start:
+		return nil
+	case Tick:
+		m.timer = 0
+		m.tick()
+	case Extended:
+		for _, b := range in.Batches {
+			m.take(b)
+		}
+	case Heard:
+		m.pace.heard(in.Round)
+	case Advanced:
+		m.pace.advanced(m.now, in.Round)
+	case Receive:
+		return m.onHead(in.From, in.Msg)
+	case Persisted:
+		m.forget(in.Seq)
+		m.persisted(in.Seq)
+	case PeerUp:
+		if m.committee.Has(in.Member) && in.Member != m.self {
+			m.emit(machine.Send{To: in.Member, Msg: m.head(true)})
+		}
+	default:
+		return fmt.Errorf("unknown input %T", in)
+	}
+	return nil
+}
+
+func (m *Machine) emit(e Effect) { m.effects = append(m.effects, e) }
+
+func (m *Machine) persist(lazy bool, records ...machine.Record) uint64 {
+	m.seq++
+	m.emit(machine.Persist{Seq: m.seq, Records: records, Lazy: lazy})
+	return m.seq
+}
+
+// schedule asks for a Tick at the earliest time at which something is due.
+func (m *Machine) schedule() {
+	next := m.heads.againAt
+	sooner := func(at protocol.Micros) {
+		if at != 0 && (next == 0 || at < next) {
+			next = at
+		}
+	}
+	sooner(m.pace.dueAt)
+	if m.more {
+		sooner(m.now)
+	}
+	if next == 0 {
+		return
+	}
+	next = max(next, m.now+1)
+	if next != m.timer {
+		m.timer = next
+		m.emit(machine.Timer{At: next})
+	}
+}
+
+// Status is where the order and the ledger of a member stand.
+type Status struct {
+	// Size and Time are the ledger's, and Root its root.
+	Size uint64
+	Time protocol.Micros
+	Root protocol.Hash
+	// Checkpoint is the size up to which a quorum has cosigned the ledger.
+	Checkpoint uint64
+	// Round is the first one that is not decided.
+	Round uint64
+	// Seen is how much of each log is ordered.
+	Seen order.Clock
+	// Unordered is how many certified entries wait to be ordered.
+	Unordered int
+	// Halted says that there is a fork alarm.
+	Halted bool
+}
+
+// Status tells where the order and the ledger stand.
+func (m *Machine) Status() Status {
+	st := m.order.State()
+	return Status{
+		Size: m.ledger.tail.Size(), Time: m.ledger.time, Root: m.ledger.tail.Root(), Checkpoint: m.heads.cert.Size(),
+		Round: st.Round, Seen: st.Emitted, Unordered: m.pace.entries, Halted: m.halted,
+	}
+}

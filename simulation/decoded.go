@@ -1,0 +1,51 @@
+package simulation
+
+import "github.com/strataos/strataos/protocol/wire"
+
+// decoded remembers what messages say that were read lately. A message to many
+// is one text, which each of them reads; what they read they don't change.
+type decoded struct {
+	byText map[*byte]reading
+	order  []*byte
+	next   int
+}
+
+type reading struct {
+	text []byte
+	msg  wire.Message
+	err  error
+}
+
+// maxDecoded bounds the messages that are remembered.
+const maxDecoded = 256
+
+func newDecoded() *decoded {
+	return &decoded{byText: map[*byte]reading{}, order: make([]*byte, maxDecoded)}
+}
+
+// read decodes a message.
+func (d *decoded) read(data []byte, limit int) (wire.Message, error) {
+	if len(data) == 0 {
+		return wire.Decode(data, limit)
+	}
+	first := &data[0]
+	if r, ok := d.byText[first]; ok && len(r.text) == len(data) {
+		return r.msg, r.err
+	}
+	r := reading{text: data}
+	r.msg, r.err = wire.Decode(data, limit)
+	// The text is kept, so that its place in memory is not another's meanwhile.
+	delete(d.byText, d.order[d.next])
+	d.byText[first], d.order[d.next] = r, first
+	d.next = (d.next + 1) % maxDecoded
+	return r.msg, r.err
+}
+
+// batch decodes a stored batch.
+func (d *decoded) batch(data []byte, limit int) (*wire.Batch, error) {
+	m, err := d.read(data, limit)
+	if b, ok := m.(*wire.Batch); ok && err == nil {
+		return b, nil
+	}
+	return wire.DecodeBatch(data, limit)
+}
