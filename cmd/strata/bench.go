@@ -56,6 +56,7 @@ line shows. Without, --clients each send one event after the other.`,
 	f.DurationVar(&cfg.Duration, "for", 10*time.Second, "how long to measure")
 	f.DurationVar(&cfg.Warmup, "warmup", 2*time.Second, "how long to send before measuring")
 	f.IntVar(&cfg.EventBytes, "event-bytes", load.DefaultEventBytes, "size of an event")
+	f.BoolVar(&cfg.Anchor, "anchor", false, "send anchors and wait until they are ordered, instead of attesting events")
 	f.DurationVar(&cfg.Timeout, "timeout", time.Second, "how long to wait for a quorum, up to 5s")
 	f.Uint64Var(&cfg.Seed, "seed", 0, "makes events reproducible; 0 draws one")
 	f.IntVar(&cfg.Verify, "verify", 0, "check every Nth answer")

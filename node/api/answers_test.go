@@ -32,7 +32,7 @@ func TestAttest(t *testing.T) {
 	if err := json.Unmarshal(a.body, &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 5 || got["quorum"] != "3/3" || got["timestamp"] == nil || got["latency_ms"].(float64) < 0 {
+	if len(got) != 6 || got["causal_token"] != "0:2" || got["quorum"] != "3/3" || got["timestamp"] == nil || got["latency_ms"].(float64) < 0 {
 		t.Errorf("%s", a.body)
 	}
 	p, claims, err := proof.ParseAnswer(a.body)

@@ -34,6 +34,8 @@ var (
 	codeOverloaded       = code{"OVERLOADED", http.StatusServiceUnavailable, true}
 	codeLogStopped       = code{"LOG_STOPPED", http.StatusServiceUnavailable, true}
 	codeInterrupted      = code{"INTERRUPTED", http.StatusServiceUnavailable, false}
+	codeBehind           = code{"CAUSALITY_TIMEOUT", http.StatusGatewayTimeout, true}
+	codeOrderTimeout     = code{"ORDER_TIMEOUT", http.StatusGatewayTimeout, false}
 	codeQuorumTimeout    = code{"QUORUM_TIMEOUT", http.StatusGatewayTimeout, false}
 )
 

@@ -33,7 +33,7 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
 	defer cancel()
 	if err := s.keys.lock(ctx, key); err != nil {
-		return whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"), req)
+		return req.pending().whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"))
 	}
 	defer s.keys.unlock(key)
 
@@ -87,13 +87,12 @@ func (s *Server) attestOrResume(ctx context.Context, x *exchange, req *attestReq
 	if err != nil {
 		return nil, err
 	}
-	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: req.event.Hash, Time: f.Entry.Time}
-	return s.attestAnswer(x, req, entry, p), nil
+	return s.attestAnswer(x, req, f.Entry, f.Index+1, p), nil
 }
 
 func (s *Server) awaitProof(ctx context.Context, req *attestRequest, f store.Found) (*proof.Proof, error) {
 	if err := s.WaitCertified(ctx, f.Log, f.Index+1); err != nil {
-		return nil, whereabouts(errorf(codeQuorumTimeout, "the event is in this node's log but was not certified within %d ms", req.timeout.Milliseconds()), req).
+		return nil, req.pending().whereabouts(errorf(codeQuorumTimeout, "the event is in this node's log but was not certified within %d ms", req.timeout.Milliseconds())).
 			with("required", req.required).with("achieved", 1).with("timeout_ms", req.timeout.Milliseconds())
 	}
 	p, _, err := s.Lookup.Prove(f)

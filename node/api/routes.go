@@ -46,6 +46,7 @@ var routeTable = []route{
 	{"GET", "/v1/witness/verify/{hash}", auth.Read, (*Server).verifyHash},
 	{"POST", "/v1/witness/verify", auth.Read, (*Server).verifyProof},
 	{"GET", "/v1/witness/evidence", auth.Read, (*Server).evidence},
+	{"POST", "/v1/chronos/anchor", auth.Write, (*Server).anchor},
 	{"GET", "/v1/network", auth.Read, (*Server).network},
 	{"GET", "/v1/network/policy", auth.Read, (*Server).networkPolicy},
 	{"GET", "/healthz", "", (*Server).healthz},

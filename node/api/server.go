@@ -13,6 +13,7 @@ import (
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -29,6 +30,7 @@ type Lookup interface {
 	FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (store.Found, bool, error)
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
+	State() (chronos.State, bool, error)
 }
 
 // Records keeps the answers of requests with an Idempotency-Key;
@@ -53,11 +55,14 @@ type Deps struct {
 	// WaitCertified returns once the node holds a certificate of a log up to
 	// a size.
 	WaitCertified func(ctx context.Context, log protocol.MemberID, size uint64) error
-	Tokens        *auth.Tokens
-	Version       string
-	Now           func() time.Time
-	Logger        *slog.Logger
-	Registry      *prometheus.Registry
+	// Wait returns once a condition holds, which is looked at whenever
+	// something has been stored, or the context ends.
+	Wait     func(ctx context.Context, condition func() bool) error
+	Tokens   *auth.Tokens
+	Version  string
+	Now      func() time.Time
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
 }
 
 // Server answers the API's requests.

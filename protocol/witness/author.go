@@ -268,10 +268,11 @@ func (m *Machine) tell(l *logState) quorum.Claim {
 }
 
 // planTell says when a new certificate of the own log is told: at once where a
-// batch claims a new round, since the others wait for it then.
+// batch claims a new round, since the others wait for it then, unless they hear
+// the votes themselves.
 func (m *Machine) planTell(l *logState) {
 	a := &m.author
-	if l.certifiedRound() > a.toldRound {
+	if l.certifiedRound() > a.toldRound && m.committee.N() > gatherMembers {
 		a.tellAt = m.now
 	} else if a.tellAt == 0 {
 		a.tellAt = m.now + tellDelay

@@ -44,7 +44,8 @@ type Machine struct {
 	seq     uint64
 	timer   protocol.Micros
 	waiting []awaited
-	votes   []wire.Vote
+	votes   []wire.Vote // for authors
+	shared  []wire.Vote // for everybody
 	effects []Effect
 }
 
