@@ -48,6 +48,9 @@ type Submission struct {
 	Event     protocol.Event
 	Need      int // cosignatures asked for; less than a quorum means a quorum
 	Attestors []protocol.MemberID
+	// At, if not 0, says where in this node's log the event is already: then
+	// its cosignatures are waited for again.
+	At uint64
 }
 
 // Outcome is a certified entry.
@@ -94,7 +97,7 @@ func (g *Gateway) Attest(ctx context.Context, s Submission) (*Outcome, error) {
 	}
 	g.submit(witness.Submit{
 		ID: id, Kind: s.Kind, Body: s.Event.Canonical, Hash: s.Event.Hash,
-		Need: s.Need, Attestors: s.Attestors,
+		Need: s.Need, Attestors: s.Attestors, At: s.At,
 	})
 	select {
 	case r := <-answer:

@@ -29,6 +29,9 @@ type Submit struct {
 	Need int
 	// Attestors are members whose cosignatures must be among them.
 	Attestors []protocol.MemberID
+	// At, if not 0, is the leaf of this member's log that is the entry already:
+	// its cosignatures are waited for again, and it is not put into the log twice.
+	At uint64
 }
 
 // Withdraw gives up on a submission, because its time is over or its client
