@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/node/auth"
@@ -26,7 +27,8 @@ type Attester interface {
 // Lookup finds what this node stores; store.Store does.
 type Lookup interface {
 	Find(hash protocol.Hash) (store.Found, int, error)
-	FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (store.Found, bool, error)
+	FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (store.Found, bool, error)
+	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
 }
@@ -50,14 +52,11 @@ type Deps struct {
 	// answer now, by number, this one included.
 	Status    func() *actors.Status
 	Reachable func() []bool
-	// WaitCertified returns once the node holds a certificate of a log up to
-	// a size.
-	WaitCertified func(ctx context.Context, log protocol.MemberID, size uint64) error
-	Tokens        *auth.Tokens
-	Version       string
-	Now           func() time.Time
-	Logger        *slog.Logger
-	Registry      *prometheus.Registry
+	Tokens    *auth.Tokens
+	Version   string
+	Now       func() time.Time
+	Logger    *slog.Logger
+	Registry  *prometheus.Registry
 }
 
 // Server answers the API's requests.

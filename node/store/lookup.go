@@ -48,11 +48,11 @@ func (s *Store) Find(hash protocol.Hash) (first Found, count int, err error) {
 	return first, count, err
 }
 
-// FindOwn returns this member's earliest attestation of an event that is not
-// older than since.
-func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (found Found, ok bool, err error) {
+// FindOwn returns this member's earliest attestation of an event from a leaf of
+// its log on.
+func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (found Found, ok bool, err error) {
 	err = s.each(hash, func(f Found) bool {
-		if f.Log == self && f.Time >= since && (!ok || f.Time < found.Time) {
+		if f.Log == self && f.Index >= from && (!ok || f.Index < found.Index) {
 			found, ok = f, true
 		}
 		return true

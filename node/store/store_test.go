@@ -256,11 +256,11 @@ func TestFindAndProve(t *testing.T) {
 		b.append(2, b.event(9))
 		b.certify(2)
 	}
-	if f, ok, err := b.FindOwn(1, e.Hash, 0); err != nil || !ok || f.Log != 1 {
+	if f, ok, err := b.FindOwn(1, e.Hash, 2); err != nil || !ok || f.Log != 1 || f.Index != 2 {
 		t.Errorf("%+v %v %v", f, ok, err)
 	}
-	if _, ok, err := b.FindOwn(1, e.Hash, start+protocol.Second); err != nil || ok {
-		t.Errorf("one that is too old is found: %v", err)
+	if _, ok, err := b.FindOwn(1, e.Hash, 3); err != nil || ok {
+		t.Errorf("one that lies before is found: %v", err)
 	}
 	if _, ok, err := b.FindOwn(0, e.Hash, 0); err != nil || ok {
 		t.Errorf("another's is found: %v", err)
