@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/strataos/strataos/protocol/jcs"
 )
@@ -26,4 +27,13 @@ func inexactError(field string, err error) error {
 		return fieldErrorf(field, "at byte %d: %s", syntax.Offset, syntax.Reason)
 	}
 	return err
+}
+
+// tooLong is the error of a text that has more bytes in canonical form than
+// are allowed.
+func tooLong(field string, n, limit int) error {
+	return &FieldError{
+		Field: field, Limit: limit,
+		Problem: fmt.Sprintf("has %d bytes in canonical form, at most %d are allowed", n, limit),
+	}
 }

@@ -55,7 +55,7 @@ func CheckEvent(canonical []byte, maxBytes int) (Event, error) {
 
 func (e *Event) parse(maxBytes int) error {
 	if len(e.Canonical) > maxBytes {
-		return fieldErrorf("event", "has %d bytes in canonical form, at most %d are allowed", len(e.Canonical), maxBytes)
+		return tooLong("event", len(e.Canonical), maxBytes)
 	}
 	if jcs.KindOf(e.Canonical) != jcs.Object {
 		return fieldErrorf("event", "must be an object")
