@@ -29,11 +29,14 @@ func TestScripts(t *testing.T) {
 
 // awaitNetwork waits until all nodes of a local network are ready: await DIR.
 func awaitNetwork(ts *testscript.TestScript, _ bool, args []string) {
-	info, err := waitDev(ts.MkAbs(args[0]), 30*time.Second)
+	info, err := waitDev(ts.MkAbs(args[0]), readyIn)
 	ts.Check(err)
 	ts.Setenv("TOKEN", info.Token)
 	ts.Setenv("URL", info.Nodes[0].URL)
 }
+
+// readyIn is how long a network may take to be ready.
+const readyIn = 15 * time.Second
 
 // waitDev waits until a local network has come up and tells of it.
 func waitDev(dir string, d time.Duration) (*devInfo, error) {
