@@ -33,7 +33,7 @@ type chaosOptions struct {
 }
 
 func newChaos() *cobra.Command {
-	o := chaosOptions{dev: devOptions{network: "strata.example/chaos"}}
+	var o chaosOptions
 	cmd := &cobra.Command{
 		Use:   "chaos",
 		Short: "Run a local network under fire, and judge what it acknowledged",
@@ -78,7 +78,7 @@ func runChaos(cmd *cobra.Command, o chaosOptions) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		o.dev.data = filepath.Join(dir, "net")
+		o.dev.data, o.dev.network = filepath.Join(dir, "net"), "strata.example/chaos"
 	}
 	var err error
 	if o.dev.data, err = filepath.Abs(o.dev.data); err != nil {

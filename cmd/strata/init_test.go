@@ -64,7 +64,8 @@ func TestInitStarts(t *testing.T) {
 		}
 		t.Cleanup(func() {
 			r.interrupt()
-			if err := <-r.done(); err != nil {
+			<-r.done()
+			if err := r.err(); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
