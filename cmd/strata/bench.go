@@ -73,7 +73,13 @@ line shows. Without, --clients each send one event after the other.`,
 		if r == nil {
 			return err
 		}
-		return errors.Join(err, tellBench(cmd, r, asJSON, out))
+		if err := errors.Join(err, tellBench(cmd, r, asJSON, out)); err != nil {
+			return err
+		}
+		if r.Sent > 0 && r.OK == 0 {
+			return failedf("none of %d events was attested", r.Sent)
+		}
+		return nil
 	}
 	return cmd
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/strataos/strataos/node/config"
 	"github.com/strataos/strataos/node/setup"
+	"github.com/strataos/strataos/protocol/jcs"
 )
 
 func TestWhereNodesListen(t *testing.T) {
@@ -58,7 +59,9 @@ func TestInitStarts(t *testing.T) {
 		t.Errorf("a loopback address is told as a URL: %s %v", text, err)
 	}
 	for i, name := range names {
-		r, err := startInProcess(context.Background(), filepath.Join(dir, name, setup.ConfigFile), nil, nopCloser{io.Discard})
+		log := &output{}
+		r, err := startInProcess(context.Background(), filepath.Join(dir, name, setup.ConfigFile),
+			map[string]string{"log-level": "debug", "log-format": "json"}, nopCloser{log})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +70,12 @@ func TestInitStarts(t *testing.T) {
 			<-r.done()
 			if err := r.err(); err != nil {
 				t.Errorf("%s: %v", name, err)
+			}
+			for line := range strings.Lines(log.String()) {
+				if err := jcs.Members([]byte(line), func(_, _ []byte) error { return nil }); err != nil {
+					t.Errorf("a line of the log: %v: %s", err, line)
+					break
+				}
 			}
 		})
 		cfg, _, err := config.Load(filepath.Join(dir, name, setup.ConfigFile), nil, nil)

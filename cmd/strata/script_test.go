@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,10 @@ func waitDev(dir string, d time.Duration) (*devInfo, error) {
 			return err
 		}
 		for _, n := range info.Nodes {
+			// The file may be that of the last start.
+			if err := syscall.Kill(n.PID, 0); err != nil {
+				return err
+			}
 			if err := ready(n.URL); err != nil {
 				return err
 			}

@@ -185,7 +185,7 @@ func TestScopesAndLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := auth.Revoke(f.tokenFile(), "gone"); err != nil {
+	if _, err := auth.Revoke(f.tokenFile(), "gone"); err != nil {
 		t.Fatal(err)
 	}
 	f.restart() // reads the tokens

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,8 +48,8 @@ func TestLifeOfAToken(t *testing.T) {
 			t.Errorf("%.30q: error %v, want %v", header, err, want)
 		}
 	}
-	if err := Revoke(path, "ops"); err != nil {
-		t.Fatal(err)
+	if ids, err := Revoke(path, "ops"); err != nil || len(ids) != 1 || ids[0] != rec.ID {
+		t.Fatal(ids, err)
 	}
 	if err := tokens.load(); err != nil {
 		t.Fatal(err)
@@ -56,7 +57,7 @@ func TestLifeOfAToken(t *testing.T) {
 	if _, err := tokens.Authenticate("Bearer "+token, now); !errors.Is(err, ErrUnknown) {
 		t.Errorf("revoked token: error %v", err)
 	}
-	if err := Revoke(path, "ops"); err == nil {
+	if _, err := Revoke(path, "ops"); err == nil {
 		t.Error("a revoked token can be revoked again")
 	}
 }
@@ -101,7 +102,7 @@ func TestSpecErrors(t *testing.T) {
 	for _, s := range []Spec{
 		{Tier: Development}, {Name: "x", Tier: "gold"}, {Name: "x", Tier: Enterprise},
 		{Name: "x", Tier: Production, Rate: 5}, {Name: "x", Tier: Production, Scopes: []Scope{"root"}},
-		{Name: "a\nb", Tier: Production},
+		{Name: "a\nb", Tier: Production}, {Name: "x", Tier: Production, Lifetime: -5 * time.Second},
 	} {
 		if _, _, err := Create(path, s); err == nil {
 			t.Errorf("%+v is accepted", s)
@@ -136,7 +137,15 @@ func TestConcurrentWriters(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if records, err := List(path); err != nil || len(records) != 8 {
+	records, err := List(path)
+	if err != nil || len(records) != 8 {
 		t.Errorf("%d records, %v", len(records), err)
+	}
+	// All have one name, and one of them is ended by its id.
+	if ids, err := Revoke(path, records[3].ID); err != nil || len(ids) != 1 || ids[0] != records[3].ID {
+		t.Errorf("%v %v", ids, err)
+	}
+	if ids, err := Revoke(path, "x"); err != nil || len(ids) != 7 || slices.Contains(ids, records[3].ID) {
+		t.Errorf("%v %v", ids, err)
 	}
 }

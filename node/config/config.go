@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // maxFileBytes bounds the size of a configuration file.
@@ -184,6 +185,16 @@ func (c *Config) Validate() error {
 	ip := net.ParseIP(host)
 	if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && !c.HTTPAllowRemote {
 		return fmt.Errorf("http.listen is %q, which others can reach, and the API has no TLS of its own: put a proxy in front and set http.allow_remote = true", c.HTTPListen)
+	}
+	for _, a := range c.P2PListen {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return fmt.Errorf("p2p.listen: %q is not a multiaddr such as /ip4/0.0.0.0/tcp/9401: %w", a, err)
+		}
+	}
+	for name, a := range c.P2PDial {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return fmt.Errorf("p2p.dial: %s: %q is not a multiaddr such as /ip4/10.0.0.7/tcp/9401: %w", name, a, err)
+		}
 	}
 	return nil
 }
