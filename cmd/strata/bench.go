@@ -62,6 +62,7 @@ line shows. Without, --clients each send one event after the other.`,
 	f.IntVar(&procs, "procs", 1, "processors to use; few leave more to nodes on the same machine")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	f.StringVarP(&out, "out", "o", "", "file to write the JSON to")
+	completeWords(cmd, "arrival", string(load.Constant), string(load.Poisson))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := to.resolve()
 		if err != nil {

@@ -61,6 +61,7 @@ from standard input and done at once:
 	f.Float64Var(&o.rate, "rate", 50, "events a second to attest meanwhile")
 	f.Uint64Var(&o.seed, "seed", 1, "decides the random faults")
 	f.BoolVar(&o.asJSON, "json", false, "print the verdict as JSON")
+	completeWords(cmd, "log-level", wordsOf("log.level")...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runChaos(cmd, o) }
 	return cmd
 }

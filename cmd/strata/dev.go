@@ -64,6 +64,7 @@ and the nodes.`,
 	f.BoolVar(&o.inProcess, "in-process", false, "run all nodes in this process")
 	f.StringVar(&o.network, "network", "", "name of the network (default: that of --data, or "+devName+")")
 	f.StringVar(&o.logLevel, "log-level", "info", "least severe messages in the nodes' logs")
+	completeWords(cmd, "log-level", wordsOf("log.level")...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runDev(cmd, o) }
 	return cmd
 }

@@ -20,6 +20,7 @@ func newInit() *cobra.Command {
 		nodes              int
 		peerPort, httpPort int
 		members            []string
+		asJSON             bool
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -48,6 +49,7 @@ listens, and URL where others find the API, if they are meant to.`,
 	f.StringVar(&host, "host", "127.0.0.1", "with --nodes: the address of all")
 	f.IntVar(&peerPort, "p2p-port", 9401, "with --nodes: the first node's port for peers")
 	f.IntVar(&httpPort, "http-port", 8401, "with --nodes: the first node's port of the API")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("network")
 	_ = cmd.MarkFlagRequired("out")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -76,6 +78,12 @@ listens, and URL where others find the API, if they are meant to.`,
 		id, err := g.ID()
 		if err != nil {
 			return err
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), map[string]any{
+				"network": network, "id": id, "members": len(plan),
+				"genesis": filepath.Join(out, setup.GenesisFile), "policy": filepath.Join(out, setup.PolicyFile),
+			})
 		}
 		p := term.NewPrinter(cmd.OutOrStdout())
 		p.Printf("%s %s with %d members\n", p.Green("made"), p.Bold(network), len(plan))

@@ -47,6 +47,8 @@ func newTokenCreate() *cobra.Command {
 	f.DurationVar(&spec.Lifetime, "lifetime", 0, "how long it is good for, such as 720h (default until revoked)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("name")
+	completeWords(cmd, "tier", string(auth.Development), string(auth.Production), string(auth.Enterprise))
+	completeWords(cmd, "scope", string(auth.Read), string(auth.Write), string(auth.Admin))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, _, err := settings.load(cmd)
 		if err != nil {
