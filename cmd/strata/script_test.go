@@ -24,6 +24,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": awaitNetwork,
 			"flip":  flipBytes,
+
+			"foreign": foreignVerify,
 		},
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/protocol"
@@ -213,4 +214,16 @@ func FuzzVerifyBody(f *testing.F) {
 			t.Errorf("%q: %d %s", body, a.status, a.body)
 		}
 	})
+}
+
+func TestPatience(t *testing.T) {
+	f := newFixture(t)
+	for more, want := range map[string]time.Duration{
+		"": time.Second, `,"timeout_ms":5000`: 5 * time.Second, `,"timeout_ms":200`: 200 * time.Millisecond,
+	} {
+		f.mustAttest(strings.Replace(eventBody(1), "}}}", "}}"+more+"}", 1))
+		if f.patience > want || f.patience < want-want/4 {
+			t.Errorf("%q waits for %v, want %v", more, f.patience, want)
+		}
+	}
 }

@@ -56,8 +56,9 @@ type fixture struct {
 	tail      merkle.Tail
 	calls     int
 	last      actors.Submission
-	fail      error // what Attest answers, if not nil
-	failAfter bool  // the event goes into the log all the same
+	patience  time.Duration // of the last
+	fail      error         // what Attest answers, if not nil
+	failAfter bool          // the event goes into the log all the same
 	reachable []bool
 	status    actors.Status
 	broken    bool // lookups and records fail
@@ -146,12 +147,15 @@ func (f *fixture) now() time.Time {
 
 // Attest implements Attester: the event goes into the log in a batch of its
 // own, which the first three members cosign.
-func (f *fixture) Attest(_ context.Context, s actors.Submission) (*actors.Outcome, error) {
+func (f *fixture) Attest(ctx context.Context, s actors.Submission) (*actors.Outcome, error) {
 	now := protocol.Micros(f.now().UnixMicro())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
 	f.last = s
+	if end, ok := ctx.Deadline(); ok {
+		f.patience = time.Until(end)
+	}
 	if f.fail != nil && (!f.failAfter || s.At != 0) {
 		return nil, f.fail
 	}

@@ -97,6 +97,41 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestTiers pins what the tiers promise.
+func TestTiers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	for _, want := range []Spec{
+		{Name: "d", Tier: Development, Rate: 100, Burst: 200},
+		{Name: "p", Tier: Production, Rate: 10_000, Burst: 50_000},
+		{Name: "e", Tier: Enterprise, Rate: 3, Burst: 70_000},
+	} {
+		spec := want
+		if want.Tier != Enterprise {
+			spec.Rate, spec.Burst = 0, 0
+		}
+		token, rec, err := Create(path, spec)
+		if err != nil || rec.Rate != want.Rate || rec.Burst != want.Burst {
+			t.Fatalf("%+v %v", rec, err)
+		}
+		tokens, err := Open(path, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		p, err := tokens.Authenticate("Bearer "+token, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed := 0
+		for ok := true; ok && allowed <= want.Burst; allowed++ {
+			ok, _, _ = p.Allow(now)
+		}
+		if allowed-1 != want.Burst {
+			t.Errorf("%s allows %d requests at once, want %d", want.Tier, allowed-1, want.Burst)
+		}
+	}
+}
+
 func TestSpecErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens.json")
 	for _, s := range []Spec{

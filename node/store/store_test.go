@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/node/store/pebbleds"
@@ -332,5 +333,27 @@ func TestRecords(t *testing.T) {
 	}
 	if _, ok, err := r.Get(ctx, "new \x00 ü"); err != nil || !ok {
 		t.Errorf("%v %v", ok, err)
+	}
+}
+
+// TestRecordsAreDurable crashes right after a record was put: a retry after a
+// crash must find that there was a first request.
+func TestRecordsAreDurable(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	open := func(fs vfs.FS) *Records {
+		db, err := pebbleds.Open("db", pebbleds.Options{MemTableSize: 1 << 20, FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() }) // one of a file system that has crashed
+		return (&Store{db: db}).Records()
+	}
+	ctx := context.Background()
+	if err := open(fs).Put(ctx, "k", []byte("v"), time.Unix(1_700_000_000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r := open(fs.CrashClone(vfs.CrashCloneCfg{}))
+	if v, ok, err := r.Get(ctx, "k"); err != nil || !ok || string(v) != "v" {
+		t.Errorf("after a crash: %q %v %v", v, ok, err)
 	}
 }
