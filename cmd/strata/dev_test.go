@@ -146,3 +146,13 @@ func TestDevStops(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func FuzzParseDev(f *testing.F) {
+	f.Add([]byte(`{"network":"a.b","token":"t","policy":"p","nodes":[{"name":"node-1","url":"http://127.0.0.1:1","pid":1,"data":"d"}]}`))
+	f.Add([]byte(`{"nodes":[]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if d, ok := parseDev(text); ok && len(d.Nodes) == 0 {
+			t.Errorf("%q: a network without nodes", text)
+		}
+	})
+}

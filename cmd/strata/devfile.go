@@ -40,11 +40,19 @@ func readDev(dir string) (*devInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	var d devInfo
-	if err := json.Unmarshal(text, &d); err != nil || len(d.Nodes) == 0 {
+	d, ok := parseDev(text)
+	if !ok {
 		return nil, fmt.Errorf("%s is damaged; `strata dev` writes it anew", filepath.Join(dir, devFile))
 	}
-	return &d, nil
+	return d, nil
+}
+
+func parseDev(text []byte) (*devInfo, bool) {
+	var d devInfo
+	if err := json.Unmarshal(text, &d); err != nil || len(d.Nodes) == 0 {
+		return nil, false
+	}
+	return &d, true
 }
 
 // target are the flags of commands that talk to nodes.

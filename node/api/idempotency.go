@@ -108,14 +108,22 @@ func (s *Server) loadKey(x *exchange, key string) (*keyRecord, bool, error) {
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	var rec keyRecord
-	if err := json.Unmarshal(text, &rec); err != nil {
-		return nil, false, fmt.Errorf("stored idempotency key: %w", err)
+	rec, err := parseKey(text)
+	if err != nil {
+		return nil, false, err
 	}
 	if s.now()-rec.Start > protocol.Micros(IdempotencyLife/time.Microsecond) {
 		return nil, false, nil
 	}
-	return &rec, true, nil
+	return rec, true, nil
+}
+
+func parseKey(text []byte) (*keyRecord, error) {
+	var rec keyRecord
+	if err := json.Unmarshal(text, &rec); err != nil {
+		return nil, fmt.Errorf("stored idempotency key: %w", err)
+	}
+	return &rec, nil
 }
 
 func (s *Server) saveKey(x *exchange, key string, rec *keyRecord) error {

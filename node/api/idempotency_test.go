@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"strings"
 	"sync"
@@ -166,4 +167,26 @@ func TestRetryErrors(t *testing.T) {
 			t.Errorf("%v: %+v", err, e)
 		}
 	}
+}
+
+func FuzzParseKey(f *testing.F) {
+	text, err := json.Marshal(keyRecord{Body: [32]byte{1}, Start: 2, Size: 3, Answer: []byte("x")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		rec, err := parseKey(text)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := parseKey(again); err != nil || same.Body != rec.Body || same.Start != rec.Start ||
+			same.Size != rec.Size || !bytes.Equal(same.Answer, rec.Answer) {
+			t.Errorf("%q is read as %+v and kept as %+v, %v", text, rec, same, err)
+		}
+	})
 }

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -183,4 +185,28 @@ func TestConcurrentWriters(t *testing.T) {
 	if ids, err := Revoke(path, "x"); err != nil || len(ids) != 7 || slices.Contains(ids, records[3].ID) {
 		t.Errorf("%v %v", ids, err)
 	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"tokens":[{"id":"00","name":"x","hash":"` + strings.Repeat("00", 32) + `","tier":"production","scopes":["read"],"rate":1,"burst":1}]}`))
+	f.Add([]byte(`{"tokens":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		records, err := parse("tokens.json", text)
+		if err != nil {
+			return
+		}
+		for _, r := range records {
+			if raw, err := hex.DecodeString(r.Hash); err != nil || len(raw) != 32 || r.Rate <= 0 || r.Burst < 1 {
+				t.Errorf("%q: %+v is taken", text, r)
+			}
+		}
+		// What is read can be written and read again.
+		again, err := json.Marshal(map[string]any{"tokens": records})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse("tokens.json", again); err != nil {
+			t.Errorf("%s: %v", again, err)
+		}
+	})
 }

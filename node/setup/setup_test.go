@@ -134,3 +134,25 @@ func TestDamagedKeys(t *testing.T) {
 		t.Error("a file that is not there is read")
 	}
 }
+
+func FuzzParsePeerKey(f *testing.F) {
+	k, err := newKeys("a.b/c")
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := k.peerSecret()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add("CAESQA==")
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := parsePeerKey(text)
+		if err != nil {
+			return
+		}
+		if _, err := peer.IDFromPrivateKey(key); err != nil {
+			t.Errorf("%q is a key that no peer can have: %v", text, err)
+		}
+	})
+}

@@ -163,6 +163,11 @@ func TestClaim(t *testing.T) {
 	if _, err := wire.DecodeClaim(data[:len(data)-1]); err == nil {
 		t.Error("a cut claim decodes")
 	}
+	for _, bad := range [][]byte{append(bytes.Clone(data), 0), {0xf6}, {0xf7}} {
+		if got, err := wire.DecodeClaim(bad); err == nil {
+			t.Errorf("%x decodes as %+v", bad, got)
+		}
+	}
 }
 
 func FuzzDecode(f *testing.F) {
