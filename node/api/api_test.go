@@ -62,6 +62,7 @@ type fixture struct {
 	reachable []bool
 	status    actors.Status
 	broken    bool // lookups and records fail
+	found     int  // how many attestations a lookup finds, if not 0
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -233,7 +234,11 @@ func (l lookups) Find(hash protocol.Hash) (store.Found, int, error) {
 	if l.f.broken {
 		return store.Found{}, 0, io.ErrUnexpectedEOF
 	}
-	return l.Lookup.Find(hash)
+	found, n, err := l.Lookup.Find(hash)
+	if l.f.found > 0 {
+		n = l.f.found
+	}
+	return found, n, err
 }
 
 type records struct {

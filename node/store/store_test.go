@@ -268,6 +268,40 @@ func TestFindAndProve(t *testing.T) {
 	}
 }
 
+// TestFindAmongMany finds the earliest attestation of an event also where the
+// logs before its own have more of them than are counted.
+func TestFindAmongMany(t *testing.T) {
+	b := newBook(t)
+	e := b.event(1)
+	b.append(3, b.event(2), e)
+	b.certify(3)
+	const batch = 2_500
+	events := make([]protocol.Event, batch)
+	for i := range events {
+		events[i] = e
+	}
+	for i := range 4 {
+		b.append(1, events...)
+		if _, count, err := b.Find(e.Hash); err != nil || count != 1+(i+1)*batch {
+			t.Errorf("%d %v", count, err)
+		}
+	}
+	b.append(1, events...)
+	b.certify(1)
+	first, count, err := b.Find(e.Hash)
+	if err != nil || first.Log != 3 || first.Index != 2 || count != MaxCounted+1 {
+		t.Errorf("%+v %d %v", first, count, err)
+	}
+	if f, ok, err := b.FindOwn(1, e.Hash, 3*batch+3); err != nil || !ok || f.Index != 3*batch+4 {
+		t.Errorf("%+v %v %v", f, ok, err) // the leaf before it is a batch's header
+	}
+	// Where an author has signed two histories, each entry is looked at.
+	b.write(witness.PutEvidence{Evidence: &wire.Evidence{Author: 1}})
+	if _, count, err := b.Find(e.Hash); err != nil || count != MaxCounted+1 {
+		t.Errorf("%d %v", count, err)
+	}
+}
+
 // TestTruncate drops a history for another: what the index says of the first
 // must not be believed.
 func TestTruncate(t *testing.T) {

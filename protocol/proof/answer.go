@@ -12,7 +12,7 @@ import (
 // unread are the fields of the API's answers that say nothing which a proof
 // could be held to.
 var unread = map[string]bool{
-	"latency_ms": true, "status": true, "valid": true, "count": true,
+	"latency_ms": true, "status": true, "valid": true, "count": true, "count_is_lower_bound": true,
 	"causal_token": true, "position": true, "anchor_type": true, "retention": true, "expires_at": true, "ledger": true,
 }
 
