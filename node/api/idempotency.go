@@ -53,7 +53,11 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 		return nil
 	}
 	if !found {
-		rec = &keyRecord{Body: sum, Start: s.now(), Size: s.ownSize()}
+		size, err := s.ownSize()
+		if err != nil {
+			return err
+		}
+		rec = &keyRecord{Body: sum, Start: s.now(), Size: size}
 		if err := s.saveKey(x, key, rec); err != nil {
 			return err
 		}
@@ -95,12 +99,15 @@ func (s *Server) attestOrResume(ctx context.Context, x *exchange, req *attestReq
 	return answer, err
 }
 
-// ownSize is the size of this node's log.
-func (s *Server) ownSize() uint64 {
+// ownSize is the size of this node's log: what is sealed, which the status may
+// be a moment late to tell, and what is stored, among which is all that anybody
+// has had an answer about.
+func (s *Server) ownSize() (uint64, error) {
+	size, err := s.Lookup.Size(s.Self)
 	if logs := s.Status().Logs; int(s.Self) < len(logs) {
-		return logs[s.Self].Stored
+		size = max(size, logs[s.Self].Stored)
 	}
-	return 0
+	return size, err
 }
 
 func (s *Server) loadKey(x *exchange, key string) (*keyRecord, bool, error) {

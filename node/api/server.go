@@ -28,6 +28,7 @@ type Attester interface {
 type Lookup interface {
 	Find(hash protocol.Hash) (store.Found, int, error)
 	FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (store.Found, bool, error)
+	Size(log protocol.MemberID) (uint64, error)
 	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
