@@ -63,6 +63,7 @@ line shows. Without, --clients each send one event after the other.`,
 	f.IntVar(&procs, "procs", 1, "processors to use; few leave more to nodes on the same machine")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	f.StringVarP(&out, "out", "o", "", "file to write the JSON to")
+	completeWords(cmd, "arrival", string(load.Constant), string(load.Poisson))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := to.resolve()
 		if err != nil {
@@ -74,7 +75,13 @@ line shows. Without, --clients each send one event after the other.`,
 		if r == nil {
 			return err
 		}
-		return errors.Join(err, tellBench(cmd, r, asJSON, out))
+		if err := errors.Join(err, tellBench(cmd, r, asJSON, out)); err != nil {
+			return err
+		}
+		if r.Sent > 0 && r.OK == 0 {
+			return failedf("none of %d events was attested", r.Sent)
+		}
+		return nil
 	}
 	return cmd
 }

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/actors"
-	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
 )
@@ -50,7 +49,8 @@ func (s *Server) submit(ctx context.Context, x *exchange, req *attestRequest) (*
 		return nil, err
 	}
 	out, err := s.Submitter.Submit(ctx, actors.Submission{
-		Kind: protocol.KindAttest, After: after, Body: req.event.Canonical, Hash: req.event.Hash, Need: req.required, Attestors: req.attestors,
+		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash,
+		Need: req.required, Attestors: req.attestors, After: after, At: req.at,
 	})
 	if err != nil {
 		return nil, s.submitError(x, err, req.pending())
@@ -63,13 +63,14 @@ func (s *Server) submit(ctx context.Context, x *exchange, req *attestRequest) (*
 }
 
 // prove makes the proof of an outcome, from the tree in memory if it reaches
-// back so far.
+// back so far. The certificate is the outcome's in any case: the stored ones may
+// have fewer cosignatures.
 func (s *Server) prove(out *actors.Outcome) (*proof.Proof, error) {
+	var tree tlog.HashReader = out.Tree
 	if out.Index < out.Tree.Base() {
-		p, _, err := s.Lookup.Prove(store.Found{Log: s.Self, Index: out.Index, Entry: out.Entry})
-		return p, err
+		tree = s.Lookup.Hashes(s.Self)
 	}
-	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), out.Tree)
+	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), tree)
 	if err != nil {
 		return nil, fmt.Errorf("prove leaf %d: %w", out.Index, err)
 	}

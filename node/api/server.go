@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/node/auth"
@@ -27,7 +28,9 @@ type Submitter interface {
 // Lookup finds what this node stores; store.Store does.
 type Lookup interface {
 	Find(hash protocol.Hash) (store.Found, int, error)
-	FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (store.Found, bool, error)
+	FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (store.Found, bool, error)
+	Size(log protocol.MemberID) (uint64, error)
+	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
 	State() (chronos.State, bool, error)
@@ -52,9 +55,6 @@ type Deps struct {
 	// answer now, by number, this one included.
 	Status    func() *actors.Status
 	Reachable func() []bool
-	// WaitCertified returns once the node holds a certificate of a log up to
-	// a size.
-	WaitCertified func(ctx context.Context, log protocol.MemberID, size uint64) error
 	// Wait returns once a condition holds, which is looked at whenever
 	// something has been stored, or the context ends.
 	Wait     func(ctx context.Context, condition func() bool) error

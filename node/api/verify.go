@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/jcs"
@@ -17,13 +18,15 @@ type verifyAnswer struct {
 	Hash  protocol.Hash `json:"hash"`
 	Valid bool          `json:"valid"`
 	// Status is "certified", or "pending" while there is no certificate yet.
-	Status           string       `json:"status"`
-	Timestamp        int64        `json:"timestamp"`
-	WitnessedAt      uint64       `json:"witnessed_at,omitempty"`
-	TimestampVouched bool         `json:"timestamp_vouched"`
-	Quorum           string       `json:"quorum,omitempty"`
-	Count            int          `json:"count"`
-	Proof            *proof.Proof `json:"proof,omitempty"`
+	Status           string `json:"status"`
+	Timestamp        int64  `json:"timestamp"`
+	WitnessedAt      uint64 `json:"witnessed_at,omitempty"`
+	TimestampVouched bool   `json:"timestamp_vouched"`
+	Quorum           string `json:"quorum,omitempty"`
+	Count            int    `json:"count"`
+	// CountIsLowerBound says that there may be more than Count.
+	CountIsLowerBound bool         `json:"count_is_lower_bound,omitempty"`
+	Proof             *proof.Proof `json:"proof,omitempty"`
 }
 
 // verifyHash answers GET /v1/witness/verify/{hash} with the earliest
@@ -41,6 +44,9 @@ func (s *Server) verifyHash(x *exchange) error {
 		return errorf(codeNotFound, "this node stores no attestation of %s", hash)
 	}
 	a := verifyAnswer{Hash: hash, Status: "pending", Timestamp: first.Entry.Time.Millis(), Count: count}
+	if count > store.MaxCounted {
+		a.Count, a.CountIsLowerBound = store.MaxCounted, true
+	}
 	if first.Certified {
 		p, _, err := s.Lookup.Prove(first)
 		if err != nil {

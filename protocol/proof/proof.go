@@ -16,7 +16,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
-	"github.com/strataos/strataos/protocol/jcs"
 	"github.com/strataos/strataos/protocol/quorum"
 )
 
@@ -127,33 +126,4 @@ func (p *Proof) AppendJSON(dst []byte) []byte {
 		dst = append(dst, '}')
 	}
 	return append(dst, `]}`...)
-}
-
-// ParseAnswer reads a proof and what is said beside it from an answer of the
-// API, as it came, or from an object of "proof" and "event". Fields that say
-// nothing about the proof are left unread.
-func ParseAnswer(text []byte) (*Proof, Claims, error) {
-	var a struct {
-		Proof     *Proof          `json:"proof"`
-		Event     json.RawMessage `json:"event"`
-		Hash      string          `json:"hash"`
-		Timestamp int64           `json:"timestamp"`
-		Entry     json.RawMessage `json:"entry"` // a bare proof
-	}
-	if _, err := jcs.Append(nil, text); err != nil {
-		return nil, Claims{}, err
-	}
-	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, Claims{}, &protocol.FieldError{Field: "proof", Problem: err.Error()}
-	}
-	if a.Proof == nil && a.Entry != nil {
-		a.Proof = new(Proof)
-		if err := json.Unmarshal(text, a.Proof); err != nil {
-			return nil, Claims{}, &protocol.FieldError{Field: "proof", Problem: err.Error()}
-		}
-	}
-	if a.Proof == nil {
-		return nil, Claims{}, &protocol.FieldError{Field: "proof", Problem: "is missing; send an attestation's answer as it came"}
-	}
-	return a.Proof, Claims{Event: a.Event, Hash: a.Hash, Timestamp: a.Timestamp}, nil
 }

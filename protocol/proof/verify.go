@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	fproof "github.com/transparency-dev/formats/proof"
@@ -52,7 +53,7 @@ const MaxProofBytes = 64 << 10
 const vouchedSeconds = 2
 
 // Claims are what is said beside a proof and must fit it. Zero values are not
-// checked.
+// checked, but for those that ParseAnswer has found in an answer.
 type Claims struct {
 	// Event is the event as JSON, in any form.
 	Event []byte
@@ -60,8 +61,15 @@ type Claims struct {
 	Hash string
 	// Timestamp is the author's time in Unix milliseconds.
 	Timestamp int64
+	// Quorum is "achieved/asked": how many cosignatures there are, and how many
+	// were asked for.
+	Quorum string
 	// StrictTime demands that the author's time be vouched for.
 	StrictTime bool
+
+	hashGiven, timestampGiven, quorumGiven bool
+	witnessedAt                            *uint64
+	vouched                                *bool
 }
 
 // Report is what a good proof shows.
@@ -106,6 +114,9 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 	if !policy.group.Satisfied(parsed.Checkpoint) {
 		return nil, failf(StepQuorum, "%d cosignatures do not satisfy the policy, which asks for %d", len(p.Witnesses), policy.Required())
 	}
+	if err := checkQuorum(p, claims); err != nil {
+		return nil, err
+	}
 	r := &Report{
 		Hash: entry.Hash, Origin: cp.Origin, Index: p.Index, Size: cp.Size,
 		Timestamp:   entry.Time.Millis(),
@@ -114,10 +125,30 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 		Witnesses:   p.Witnesses,
 	}
 	r.TimestampVouched = Vouched(entry.Time, r.WitnessedAt)
+	if w := claims.witnessedAt; w != nil && *w != r.WitnessedAt {
+		return nil, failf(StepTime, "witnessed_at is given as %d, the witnesses' median is %d", *w, r.WitnessedAt)
+	}
+	if v := claims.vouched; v != nil && *v != r.TimestampVouched {
+		return nil, failf(StepTime, "timestamp_vouched is given as %t, which it is not", *v)
+	}
 	if claims.StrictTime && !r.TimestampVouched {
 		return nil, failf(StepTime, "the author's time %d and the witnesses' %d lie more than %d s apart", entry.Time.Seconds(), r.WitnessedAt, vouchedSeconds)
 	}
 	return r, nil
+}
+
+// checkQuorum holds what is said of the quorum to the cosignatures. How many
+// were asked for only who asked can tell.
+func checkQuorum(p *Proof, claims Claims) error {
+	if !claims.quorumGiven && claims.Quorum == "" {
+		return nil
+	}
+	achieved, asked, ok := strings.Cut(claims.Quorum, "/")
+	n, err := strconv.ParseUint(asked, 10, 32)
+	if !ok || err != nil || strconv.FormatUint(n, 10) != asked || achieved != strconv.Itoa(len(p.Witnesses)) {
+		return failf(StepQuorum, "the quorum is given as %.80q, there are %d cosignatures", claims.Quorum, len(p.Witnesses))
+	}
+	return nil
 }
 
 // Vouched reports whether an author's time lies so near to the median of the
@@ -178,10 +209,10 @@ func checkEntry(p *Proof, claims Claims) (protocol.Entry, error) {
 			return entry, failf(StepHash, "the event's hash is %s, the entry's %s", e.Hash, entry.Hash)
 		}
 	}
-	if claims.Hash != "" && claims.Hash != entry.Hash.String() {
+	if (claims.hashGiven || claims.Hash != "") && claims.Hash != entry.Hash.String() {
 		return entry, failf(StepHash, "the hash is given as %.80q, the entry's is %s", claims.Hash, entry.Hash)
 	}
-	if claims.Timestamp != 0 && claims.Timestamp != entry.Time.Millis() {
+	if (claims.timestampGiven || claims.Timestamp != 0) && claims.Timestamp != entry.Time.Millis() {
 		return entry, failf(StepEntry, "the timestamp is given as %d, the entry's is %d", claims.Timestamp, entry.Time.Millis())
 	}
 	return entry, nil

@@ -122,6 +122,9 @@ func (m *Machine) dispatch(in Input) error {
 		m.timer = 0
 		return m.tick()
 	case Submit:
+		if in.At != 0 {
+			return m.reopen(in)
+		}
 		m.submit(in)
 		return nil
 	case Withdraw:

@@ -1,0 +1,167 @@
+package proof
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/jcs"
+)
+
+// unread are the fields of the API's answers that say nothing which a proof
+// could be held to.
+var unread = map[string]bool{
+	"latency_ms": true, "status": true, "valid": true, "count": true, "count_is_lower_bound": true,
+	"causal_token": true, "position": true, "anchor_type": true, "retention": true, "expires_at": true, "ledger": true,
+}
+
+// ParseAnswer reads a proof and what is said beside it from an answer of the
+// API, as it came, or from an object of "proof" and "event", or a proof alone.
+// Keys are read as they are written, in one case and once, so that nobody else
+// can read another value there, and unknown ones are errors: FieldErrors, or of
+// package jcs where the text is no JSON.
+func ParseAnswer(text []byte) (*Proof, Claims, error) {
+	if _, err := jcs.Append(nil, text); err != nil {
+		return nil, Claims{}, err
+	}
+	if jcs.KindOf(text) != jcs.Object {
+		return nil, Claims{}, fieldErrorf("proof", "is missing; send an attestation's answer as it came")
+	}
+	bare := false
+	if err := jcs.Members(text, func(key, _ []byte) error {
+		bare = bare || string(key) == "tlog_proof"
+		return nil
+	}); err != nil {
+		return nil, Claims{}, err
+	}
+	if bare {
+		p, err := parseProof("", text)
+		return p, Claims{}, err
+	}
+	var a answer
+	if err := jcs.Members(text, a.member); err != nil {
+		return nil, Claims{}, err
+	}
+	if a.proof == nil {
+		return nil, Claims{}, fieldErrorf("proof", "is missing; send an attestation's answer as it came")
+	}
+	return a.proof, a.claims, nil
+}
+
+// answer is an answer that is being read.
+type answer struct {
+	proof  *Proof
+	claims Claims
+}
+
+func (a *answer) member(key, value []byte) (err error) {
+	switch string(key) {
+	case "proof":
+		a.proof, err = parseProof("proof.", value)
+	case "event":
+		a.claims.Event = bytes.Clone(value)
+	case "hash":
+		a.claims.hashGiven = true
+		a.claims.Hash, err = text("hash", value)
+	case "quorum":
+		a.claims.quorumGiven = true
+		a.claims.Quorum, err = text("quorum", value)
+	case "timestamp":
+		a.claims.timestampGiven = true
+		if a.claims.Timestamp, err = strconv.ParseInt(string(value), 10, 64); err != nil {
+			err = fieldErrorf("timestamp", "must be a whole number of milliseconds")
+		}
+	case "witnessed_at":
+		n, e := number("witnessed_at", value)
+		a.claims.witnessedAt, err = &n, e
+	case "timestamp_vouched":
+		vouched := string(value) == "true"
+		a.claims.vouched = &vouched
+		if jcs.KindOf(value) != jcs.Bool {
+			err = fieldErrorf("timestamp_vouched", "must be true or false")
+		}
+	default:
+		if !unread[string(key)] {
+			err = fieldErrorf(fmt.Sprintf("%.64q", key), "is not a field of an answer")
+		}
+	}
+	return err
+}
+
+// parseProof reads the JSON form of a proof. The field's name is for errors.
+func parseProof(field string, value []byte) (*Proof, error) {
+	if jcs.KindOf(value) != jcs.Object {
+		return nil, fieldErrorf("proof", "must be an object")
+	}
+	p := &Proof{}
+	err := jcs.Members(value, func(key, value []byte) (err error) {
+		name := field + string(key)
+		switch string(key) {
+		case "tlog_proof":
+			p.TLogProof, err = text(name, value)
+		case "entry":
+			p.Entry = bytes.Clone(value)
+		case "origin":
+			p.Origin, err = text(name, value)
+		case "index":
+			p.Index, err = number(name, value)
+		case "size":
+			p.Size, err = number(name, value)
+		case "witnesses":
+			p.Witnesses, err = parseWitnesses(name, value)
+		default:
+			err = fieldErrorf(fmt.Sprintf("%s%.64q", field, key), "is not a field of a proof")
+		}
+		return err
+	})
+	return p, err
+}
+
+func parseWitnesses(field string, value []byte) ([]Witness, error) {
+	var list []Witness
+	err := jcs.Elements(value, func(value []byte) error {
+		name := fmt.Sprintf("%s[%d]", field, len(list))
+		if len(list) >= protocol.MaxMembers {
+			return fieldErrorf(field, "there are more than %d", protocol.MaxMembers)
+		}
+		if jcs.KindOf(value) != jcs.Object {
+			return fieldErrorf(name, "must be an object")
+		}
+		var w Witness
+		err := jcs.Members(value, func(key, value []byte) (err error) {
+			switch string(key) {
+			case "name":
+				w.Name, err = text(name+".name", value)
+			case "time":
+				w.Time, err = number(name+".time", value)
+			default:
+				err = fieldErrorf(fmt.Sprintf("%s.%.64q", name, key), "is not a field of a witness")
+			}
+			return err
+		})
+		list = append(list, w)
+		return err
+	})
+	return list, err
+}
+
+func text(field string, value []byte) (string, error) {
+	s, err := jcs.Unquote(value)
+	if err != nil {
+		return "", fieldErrorf(field, "must be a string")
+	}
+	return s, nil
+}
+
+func number(field string, value []byte) (uint64, error) {
+	n, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil {
+		return 0, fieldErrorf(field, "must be a whole number")
+	}
+	return n, nil
+}
+
+func fieldErrorf(field, format string, args ...any) error {
+	return &protocol.FieldError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
