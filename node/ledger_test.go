@@ -1,14 +1,21 @@
 package node
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/strataos/strataos/node/audit"
 	"github.com/strataos/strataos/node/store"
+	"github.com/strataos/strataos/node/store/pebbleds"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // anchored is the answer to an anchor.
@@ -139,6 +146,82 @@ func TestOneLedger(t *testing.T) {
 	status, a := c.anchor(1, `{"data":{},"anchor_type":"event","timeout_ms":5000}`)
 	if status != 200 || int64(*a.Position) <= highest {
 		t.Errorf("%d: place %v behind %d", status, a.Position, highest)
+	}
+	c.waitLedgers(uint64(answered)+1, 0, 1, 2, 3)
+	var root protocol.Hash
+	for i := range 4 {
+		c.stop(i)
+		r, err := c.audit(i, nil)
+		if err != nil {
+			t.Fatalf("node %d: %v", i+1, err)
+		}
+		if i > 0 && r.Root != root || r.Ledger < uint64(answered) || r.Checkpoint != r.Ledger {
+			t.Errorf("node %d: %+v, the root before is %s", i+1, r, root)
+		}
+		root = r.Root
+	}
+	c.auditChanges(0)
+}
+
+// audit checks a stopped node's data folder, after a change.
+func (c *cluster) audit(i int, change func(db *pebbleds.Datastore)) (*audit.Report, error) {
+	c.t.Helper()
+	db, err := pebbleds.Open(filepath.Join(c.configs[i].Data, "store"), pebbleds.Options{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer db.Close()
+	if change != nil {
+		change(db)
+	}
+	committee, err := quorum.NewCommittee(c.genesis)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	id, err := c.genesis.ID()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	s, err := store.Open(db, committee, c.genesis.Params, id, c.configs[i].Member)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Check(context.Background(), s, committee, c.genesis.Params, nil)
+}
+
+// auditChanges changes a record of each space in a folder, and demands that an
+// audit finds it.
+func (c *cluster) auditChanges(i int) {
+	c.t.Helper()
+	for _, space := range []string{"/b/", "/l/", "/c/", "/s/checkpoint", "/s/state"} {
+		var key, value []byte
+		_, err := c.audit(i, func(db *pebbleds.Datastore) {
+			if err := db.Scan([]byte(space), []byte(space[:len(space)-1]+"~"), true, func(k, v []byte) (bool, error) {
+				key, value = bytes.Clone(k), bytes.Clone(v)
+				return false, nil
+			}); err != nil {
+				c.t.Fatal(err)
+			}
+			changed := bytes.Clone(value)
+			changed[len(changed)-1] ^= 1
+			b := db.NewWriteBatch()
+			b.Set(key, changed)
+			if err := b.Commit(true); err != nil {
+				c.t.Fatal(err)
+			}
+		})
+		if err == nil {
+			c.t.Errorf("a change of %s is not found", key)
+		}
+		if _, err := c.audit(i, func(db *pebbleds.Datastore) {
+			b := db.NewWriteBatch()
+			b.Set(key, value)
+			if err := b.Commit(true); err != nil {
+				c.t.Fatal(err)
+			}
+		}); err != nil {
+			c.t.Errorf("put right again: %v", err)
+		}
 	}
 }
 
