@@ -178,6 +178,11 @@ func (a *auditor) checkBatch(tree *merkle.Tail, b *wire.Batch, before protocol.M
 	if !a.committee.Verifier(b.Author).Verify(cp, cosign.Signature{Time: sig.Time, Bytes: sig.Sig}) {
 		return fmt.Errorf("the author's signature does not verify")
 	}
+	if len(b.Cert.Cosigs) > 0 {
+		if _, err := a.committee.Verify(b.Cert); err != nil {
+			return fmt.Errorf("the certificate that it carries: %w", err)
+		}
+	}
 	a.report.Batches++
 	a.report.Entries += len(b.Items)
 	return nil

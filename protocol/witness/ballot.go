@@ -19,10 +19,15 @@ func (m *Machine) openTally(l *logState, b *wire.Batch) {
 // counts the vote (rule W4).
 func (m *Machine) vote(l *logState, size uint64) error {
 	i, ok := l.find(size)
-	if !ok || l.id == m.self || l.evidence != nil || size <= l.cert.Size() {
+	if !ok || l.id == m.self || l.evidence != nil || size < l.cert.Size() {
 		return nil
 	}
 	v := m.cosign(l, l.chain[i].signed)
+	if size == l.cert.Size() {
+		// A quorum was faster. The author may have been asked for more.
+		m.votes = append(m.votes, v)
+		return nil
+	}
 	if m.committee.N() <= gatherMembers && l.beginsRound(i) {
 		m.shared = append(m.shared, v)
 	} else {
