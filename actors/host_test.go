@@ -294,8 +294,8 @@ func TestOrdered(t *testing.T) {
 			t.Fatalf("%+v %v", out, err)
 		}
 	}
-	if st := h.Order(); st.Size != 5 || st.Unordered != 0 {
-		t.Errorf("%+v", st)
+	if err := h.Wait(context.Background(), func() bool { return h.Order().Size == 5 && h.Order().Unordered == 0 }); err != nil {
+		t.Error(err)
 	}
 	// What must come after what nobody has seen waits, and says so.
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
