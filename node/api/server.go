@@ -34,6 +34,7 @@ type Lookup interface {
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
 	State() (chronos.State, bool, error)
+	Position(log protocol.MemberID, index uint64) (uint64, bool, error)
 }
 
 // Records keeps the answers of requests with an Idempotency-Key;
