@@ -57,19 +57,19 @@ func (s *Server) verifyHash(x *exchange) error {
 	return nil
 }
 
-// verifyProof answers POST /v1/witness/verify: it checks a proof that is sent
-// to it, as an attestation's answer or as {"proof", "event"}.
+// verifyProof answers POST /v1/witness/verify: it checks the proofs that are
+// sent to it, as an answer of the API or as {"proof", "event"}.
 func (s *Server) verifyProof(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+proof.MaxProofBytes+bodyMargin)
+	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+2*proof.MaxProofBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
 	defer bodies.Put(body)
-	p, claims, err := proof.ParseAnswer(*body)
+	proofs, claims, err := proof.ParseProofs(*body)
 	if err != nil {
 		return fromParser(err)
 	}
-	report, err := proof.Verify(s.policy, p, claims)
+	reports, err := proof.VerifyAll(s.policy, proofs, claims)
 	var failed *proof.StepError
 	if errors.As(err, &failed) {
 		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
@@ -78,10 +78,15 @@ func (s *Server) verifyProof(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	s.writeJSON(x, http.StatusOK, struct {
+	a := struct {
 		Valid bool `json:"valid"`
 		*proof.Report
-	}{true, report})
+		Ledger *proof.Report `json:"ledger,omitempty"`
+	}{Valid: true, Report: reports[0]}
+	if len(reports) > 1 {
+		a.Ledger = reports[1]
+	}
+	s.writeJSON(x, http.StatusOK, a)
 	return nil
 }
 
