@@ -62,18 +62,21 @@ func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, since protoc
 // each calls fn with the attestations of an event until it answers false.
 func (s *Store) each(hash protocol.Hash, fn func(Found) bool) error {
 	prefix := eventPrefix(hash)
+	return s.scanEvents(hash, prefix, upper(prefix), fn)
+}
+
+// eachOf calls fn with those of one log, by their place there.
+func (s *Store) eachOf(hash protocol.Hash, log protocol.MemberID, fn func(Found) bool) error {
+	return s.scanEvents(hash, eventKey(hash, log, 0), eventKey(hash, log, ^uint64(0)), fn)
+}
+
+func (s *Store) scanEvents(hash protocol.Hash, lower, above []byte, fn func(Found) bool) error {
+	start := len(eventPrefix(hash))
 	certified := map[protocol.MemberID]uint64{}
-	return s.db.Scan(prefix, upper(prefix), false, func(key, value []byte) (bool, error) {
-		if len(key) != len(prefix)+20 || len(value) != 13 {
-			return false, errors.New("store: the index of events is damaged")
-		}
-		f := Found{
-			Log:   protocol.MemberID(parseHex(key[len(prefix) : len(prefix)+4])),
-			Index: parseHex(key[len(prefix)+4:]),
-			Entry: protocol.Entry{
-				Kind: protocol.Kind(value[8]), Hash: hash,
-				Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
-			},
+	return s.db.Scan(lower, above, false, func(key, value []byte) (bool, error) {
+		f, err := parseEvent(hash, key, value, start)
+		if err != nil {
+			return false, err
 		}
 		size, known := certified[f.Log]
 		if !known {
@@ -94,6 +97,22 @@ func (s *Store) each(hash protocol.Hash, fn func(Found) bool) error {
 		f.Certified = f.Index < size
 		return fn(f), nil
 	})
+}
+
+// parseEvent reads a key and value of the index of bodies. The log and the
+// leaf begin at start.
+func parseEvent(hash protocol.Hash, key, value []byte, start int) (Found, error) {
+	if len(key) != start+20 || len(value) != 13 {
+		return Found{}, errors.New("store: the index of events is damaged")
+	}
+	return Found{
+		Log:   protocol.MemberID(parseHex(key[start : start+4])),
+		Index: parseHex(key[start+4:]),
+		Entry: protocol.Entry{
+			Kind: protocol.Kind(value[8]), Hash: hash,
+			Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
+		},
+	}, nil
 }
 
 // Prove returns the proof of a certified attestation, against the earliest
