@@ -114,7 +114,7 @@ func (f *fixture) open() {
 		f.t.Fatal(err)
 	}
 	f.server, err = New(Deps{
-		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f},
+		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
 		Status:    func() *actors.Status { return &f.status },
 		Reachable: func() []bool { return f.reachable },
 		WaitCertified: func(ctx context.Context, _ protocol.MemberID, size uint64) error {

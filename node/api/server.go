@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/node/auth"
@@ -46,6 +47,7 @@ type Deps struct {
 	Submitter Submitter
 	Lookup    Lookup
 	Records   Records
+	Ledger    Ledger
 	// Status is where the node's machines stand, and Reachable which members
 	// answer now, by number, this one included.
 	Status    func() *actors.Status
@@ -69,12 +71,13 @@ type Server struct {
 	ids        requestIDs
 	keys       keyLocks
 	metrics    *metrics
+	tiles      *rate.Limiter
 	handler    http.Handler
 }
 
 // New returns a server. An error means that the genesis makes no policy.
 func New(d Deps) (*Server, error) {
-	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs()}
+	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs(), tiles: newTilesLimiter()}
 	var err error
 	if s.networkID, err = d.Genesis.ID(); err != nil {
 		return nil, err

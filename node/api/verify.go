@@ -17,13 +17,15 @@ type verifyAnswer struct {
 	Hash  protocol.Hash `json:"hash"`
 	Valid bool          `json:"valid"`
 	// Status is "certified", or "pending" while there is no certificate yet.
-	Status           string       `json:"status"`
-	Timestamp        int64        `json:"timestamp"`
-	WitnessedAt      uint64       `json:"witnessed_at,omitempty"`
-	TimestampVouched bool         `json:"timestamp_vouched"`
-	Quorum           string       `json:"quorum,omitempty"`
-	Count            int          `json:"count"`
-	Proof            *proof.Proof `json:"proof,omitempty"`
+	Status           string `json:"status"`
+	Timestamp        int64  `json:"timestamp"`
+	WitnessedAt      uint64 `json:"witnessed_at,omitempty"`
+	TimestampVouched bool   `json:"timestamp_vouched"`
+	Quorum           string `json:"quorum,omitempty"`
+	Count            int    `json:"count"`
+	// Position is the place in the ledger, once there is one.
+	Position *uint64      `json:"position,omitempty"`
+	Proof    *proof.Proof `json:"proof,omitempty"`
 }
 
 // verifyHash answers GET /v1/witness/verify/{hash} with the earliest
@@ -41,6 +43,13 @@ func (s *Server) verifyHash(x *exchange) error {
 		return errorf(codeNotFound, "this node stores no attestation of %s", hash)
 	}
 	a := verifyAnswer{Hash: hash, Status: "pending", Timestamp: first.Entry.Time.Millis(), Count: count}
+	position, ordered, err := s.Ledger.Position(first.Log, first.Index)
+	if err != nil {
+		return err
+	}
+	if ordered {
+		a.Position = &position
+	}
 	if first.Certified {
 		p, _, err := s.Lookup.Prove(first)
 		if err != nil {

@@ -32,6 +32,8 @@ type Store struct {
 	params    protocol.Params
 	// state is the newest one that was written.
 	state atomic.Pointer[chronos.State]
+	// head is the newest certified head of the ledger that was asked for.
+	head atomic.Pointer[LedgerHead]
 }
 
 // Open opens the storage in db, which must be empty or belong to the same
