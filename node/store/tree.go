@@ -63,14 +63,13 @@ func (s *Store) LedgerEntries(from, to uint64) ([]protocol.LedgerEntry, error) {
 		if r.Position >= to {
 			return false, nil
 		}
-		rows, err := s.Rows(r)
+		leaves, err := s.leavesOf(r)
 		if err != nil {
 			return false, err
 		}
-		for i := range rows {
-			if p := rows[i].Position; p >= from && p < to {
-				out = append(out, s.ledgerEntry(&rows[i]))
-			}
+		lower, above := max(from, r.Position), min(to, r.End())
+		if lower < above {
+			out = append(out, leaves[lower-r.Position:above-r.Position]...)
 		}
 		return true, nil
 	})
@@ -78,4 +77,27 @@ func (s *Store) LedgerEntries(from, to uint64) ([]protocol.LedgerEntry, error) {
 		err = fmt.Errorf("store: the ledger has no entries %d to %d", from, to)
 	}
 	return out, err
+}
+
+// runLeaves are the leaves of a run. Who reads the ledger from end to end comes
+// to a run many times, and its entries stay what they are.
+type runLeaves struct {
+	run    Run
+	leaves []protocol.LedgerEntry
+}
+
+func (s *Store) leavesOf(r Run) ([]protocol.LedgerEntry, error) {
+	if last := s.leaves.Load(); last != nil && last.run == r {
+		return last.leaves, nil
+	}
+	rows, err := s.Rows(r)
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([]protocol.LedgerEntry, len(rows))
+	for i := range rows {
+		leaves[i] = s.ledgerEntry(&rows[i])
+	}
+	s.leaves.Store(&runLeaves{r, leaves})
+	return leaves, nil
 }
