@@ -15,7 +15,9 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/internal/fixture"
+	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
@@ -167,6 +169,37 @@ func TestLogVectors(t *testing.T) {
 	golden(t, "entry", p.Entry)
 	golden(t, "proof.json", append(p.AppendJSON(nil), '\n'))
 	golden(t, "event", []byte(events[1][0]))
+	ledgerVector(t, w, entry, index)
+}
+
+// ledgerVector pins the proof of the same entry in the ledger, as its third.
+func ledgerVector(t *testing.T, w *fixture.Network, entry protocol.Entry, index uint64) {
+	t.Helper()
+	const position = 2
+	leaf := protocol.LedgerEntry{Entry: entry, Log: w.Committee.Name(1), Index: index}
+	var tree merkle.Tail
+	for i := range uint64(5) {
+		e := leaf
+		if i != position {
+			e = protocol.LedgerEntry{Entry: protocol.Entry{Kind: protocol.KindAnchorEvent, Hash: protocol.Hash{byte(i)}, Time: entry.Time, TTL: 60}, Log: w.Committee.Name(0), Index: 1 + i}
+		}
+		hash, _ := e.LeafHash(nil)
+		tree.Append(hash)
+	}
+	claim := quorum.Claim{Log: protocol.Ledger, Size: tree.Size(), Root: tree.Root()}
+	for _, v := range []protocol.MemberID{0, 2, 3} { // its author need not be among them
+		claim.Cosigs = append(claim.Cosigs, w.Vote(v, protocol.Ledger, claim.Size, claim.Root, fixture.Start.Seconds()+1))
+	}
+	cert, err := w.Committee.Verify(claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := tree.Inclusion(position)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := proof.NewCheckpoint(w.Committee, cert).Prove(leaf, position, path)
+	golden(t, "ledger-proof.json", append(p.AppendJSON(nil), '\n'))
 }
 
 func appendBatch(t *testing.T, w *fixture.Network, log *fixture.Log, i int, texts []string) batchVector {

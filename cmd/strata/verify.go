@@ -28,8 +28,10 @@ func newVerify() *cobra.Command {
 		Use:   "verify PROOF.json",
 		Short: "Check a proof offline",
 		Long: `Checks a proof against a network's trust policy, without asking anybody. The
-proof is an answer to an attestation or a verification as it came, or its
-"proof" alone; - reads standard input.
+proof is an answer of the API as it came, or the "proof" or "ledger_proof" in it
+alone; - reads standard input. A proof against the ledger shows the entry's
+position, too. Where an answer has both, both are checked, and that they are
+about the same entry.
 
 It exits with 0 if the proof is good, 1 if it is not, and 2 if a file cannot be
 used.`,
@@ -40,9 +42,9 @@ used.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&policyFile, "policy", "", "the network's policy file (required)")
-	f.StringVar(&eventFile, "event", "", "file of the event, to check that the proof is about it")
+	f.StringVar(&eventFile, "event", "", "file of the event or the anchor, to check that the proof is about it")
 	f.BoolVar(&strict, "strict-time", false, "refuse a proof whose author's time the witnesses do not vouch for")
-	f.StringVar(&export, "export", "", "folder to write proof.tlog-proof and the leaf's bytes, entry, to, for other verifiers")
+	f.StringVar(&export, "export", "", "folder to write proof.tlog-proof and the leaf's bytes, entry, to, for other verifiers; those of the ledger begin with ledger-")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("policy")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -58,7 +60,7 @@ used.`,
 		if err != nil {
 			return err
 		}
-		p, claims, err := proof.ParseAnswer(text)
+		proofs, claims, err := proof.ParseProofs(text)
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
@@ -68,12 +70,12 @@ used.`,
 				return err
 			}
 		}
-		report, err := proof.Verify(policy, p, claims)
-		if err := tellVerdict(cmd.OutOrStdout(), report, err, claims, asJSON); err != nil {
+		reports, err := proof.VerifyAll(policy, proofs, claims)
+		if err := tellVerdict(cmd.OutOrStdout(), reports, err, claims, asJSON); err != nil {
 			return err
 		}
 		if export != "" {
-			return exportProof(export, p)
+			return exportProofs(export, policy, proofs)
 		}
 		return nil
 	}
@@ -99,7 +101,7 @@ func readInput(name string, stdin io.Reader) ([]byte, error) {
 }
 
 // tellVerdict says how a verification went, step by step.
-func tellVerdict(w io.Writer, r *proof.Report, err error, claims proof.Claims, asJSON bool) error {
+func tellVerdict(w io.Writer, reports []*proof.Report, err error, claims proof.Claims, asJSON bool) error {
 	var failedAt *proof.StepError
 	if err != nil && !errors.As(err, &failedAt) {
 		return err
@@ -107,7 +109,10 @@ func tellVerdict(w io.Writer, r *proof.Report, err error, claims proof.Claims, a
 	if asJSON {
 		out := map[string]any{"valid": err == nil}
 		if err == nil {
-			out["report"] = r
+			out["report"] = reports[0]
+			if len(reports) > 1 {
+				out["ledger_report"] = reports[1]
+			}
 		} else {
 			out["step"], out["reason"] = failedAt.Step, failedAt.Reason
 		}
@@ -115,7 +120,7 @@ func tellVerdict(w io.Writer, r *proof.Report, err error, claims proof.Claims, a
 			return e
 		}
 	} else {
-		tellSteps(term.NewPrinter(w), r, failedAt, claims)
+		tellSteps(term.NewPrinter(w), reports, failedAt, claims)
 	}
 	if failedAt != nil {
 		return &exitError{code: exitFailed}
@@ -123,20 +128,43 @@ func tellVerdict(w io.Writer, r *proof.Report, err error, claims proof.Claims, a
 	return nil
 }
 
-func tellSteps(p *term.Printer, r *proof.Report, failedAt *proof.StepError, claims proof.Claims) {
+func tellSteps(p *term.Printer, reports []*proof.Report, failedAt *proof.StepError, claims proof.Claims) {
 	if failedAt != nil {
 		p.Printf("%s %s: %s\n", p.Red("✗"), failedAt.Step, failedAt.Reason)
 		p.Println(p.Red("the proof is not valid"))
 		return
 	}
-	ok := p.Green("✓")
-	if claims.Event != nil {
-		p.Printf("%s event       has the hash %s\n", ok, r.Hash)
-	} else {
-		p.Printf("%s event       %s\n", p.Dim("-"), p.Dim("was not given; the proof is about "+r.Hash.String()))
+	first := reports[0]
+	what := "event"
+	if first.Kind != "attest" {
+		what = "anchor"
 	}
-	p.Printf("%s entry       by %s at %s\n", ok, r.Origin, time.UnixMilli(r.Timestamp).UTC().Format("2006-01-02 15:04:05.000 MST"))
-	p.Printf("%s inclusion   leaf %d of %d\n", ok, r.Index, r.Size)
+	if claims.Event != nil {
+		p.Printf("%s %-11s has the hash %s\n", p.Green("✓"), what, first.Hash)
+	} else {
+		p.Printf("%s %-11s %s\n", p.Dim("-"), what, p.Dim("was not given; the proof is about "+first.Hash.String()))
+	}
+	for _, r := range reports {
+		tellReport(p, r)
+	}
+	if len(reports) > 1 {
+		p.Println(p.Green("the proofs are valid"))
+		return
+	}
+	p.Println(p.Green("the proof is valid"))
+}
+
+// tellReport says what one proof shows.
+func tellReport(p *term.Printer, r *proof.Report) {
+	ok := p.Green("✓")
+	at := time.UnixMilli(r.Timestamp).UTC().Format("2006-01-02 15:04:05.000 MST")
+	if r.Position != nil {
+		p.Printf("%s entry       in %s at %s, leaf %d of the log of %s\n", ok, r.Origin, at, r.Index, r.Log)
+		p.Printf("%s inclusion   position %d of %d\n", ok, *r.Position, r.Size)
+	} else {
+		p.Printf("%s entry       by %s at %s\n", ok, r.Origin, at)
+		p.Printf("%s inclusion   leaf %d of %d\n", ok, r.Index, r.Size)
+	}
 	names := make([]string, len(r.Witnesses))
 	for i, w := range r.Witnesses {
 		names[i] = w.Name
@@ -149,11 +177,25 @@ func tellSteps(p *term.Printer, r *proof.Report, failedAt *proof.StepError, clai
 	} else {
 		p.Printf("%s time        witnessed at %s; only this time is vouched for, not the author's\n", p.Yellow("!"), witnessed)
 	}
-	p.Println(p.Green("the proof is valid"))
+}
+
+// exportProofs writes the proofs of an entry. Where there is one of its author's
+// log too, that of the ledger gets names of its own.
+func exportProofs(dir string, policy *proof.Policy, proofs []*proof.Proof) error {
+	for _, p := range proofs {
+		prefix := ""
+		if p.Origin == policy.Ledger() {
+			prefix = "ledger-"
+		}
+		if err := exportProof(dir, prefix, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exportProof writes a proof in the form that other verifiers read.
-func exportProof(dir string, p *proof.Proof) error {
+func exportProof(dir, prefix string, p *proof.Proof) error {
 	entry, err := jcs.Append(nil, p.Entry)
 	if err != nil {
 		return err
@@ -161,8 +203,8 @@ func exportProof(dir string, p *proof.Proof) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "proof.tlog-proof"), []byte(p.TLogProof), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, prefix+"proof.tlog-proof"), []byte(p.TLogProof), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "entry"), entry, 0o644)
+	return os.WriteFile(filepath.Join(dir, prefix+"entry"), entry, 0o644)
 }

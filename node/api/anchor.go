@@ -52,7 +52,7 @@ func (req *anchorRequest) submit(ctx context.Context, s *Server, x *exchange, at
 	placed := false
 	if at != 0 {
 		// An earlier request with the same key may have been ordered long ago.
-		if position, placed, err = s.Lookup.Position(s.Self, at); err != nil {
+		if position, placed, err = s.Ledger.Position(s.Self, at); err != nil {
 			return nil, err
 		}
 	}

@@ -118,7 +118,7 @@ func (f *fixture) open() {
 		f.t.Fatal(err)
 	}
 	f.server, err = New(Deps{
-		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f},
+		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
 		Status:    func() *actors.Status { return &f.status },
 		Reachable: func() []bool { return f.reachable },
 		Tokens:    f.tokens, Version: "test", Now: f.now,

@@ -9,12 +9,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/time/rate"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
-	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -33,8 +33,6 @@ type Lookup interface {
 	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
-	State() (chronos.State, bool, error)
-	Position(log protocol.MemberID, index uint64) (uint64, bool, error)
 }
 
 // Records keeps the answers of requests with an Idempotency-Key;
@@ -52,6 +50,7 @@ type Deps struct {
 	Submitter Submitter
 	Lookup    Lookup
 	Records   Records
+	Ledger    Ledger
 	// Status is where the node's machines stand, and Reachable which members
 	// answer now, by number, this one included.
 	Status    func() *actors.Status
@@ -75,12 +74,13 @@ type Server struct {
 	ids        requestIDs
 	keys       keyLocks
 	metrics    *metrics
+	tiles      *rate.Limiter
 	handler    http.Handler
 }
 
 // New returns a server. An error means that the genesis makes no policy.
 func New(d Deps) (*Server, error) {
-	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs()}
+	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs(), tiles: newTilesLimiter()}
 	var err error
 	if s.networkID, err = d.Genesis.ID(); err != nil {
 		return nil, err

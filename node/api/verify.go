@@ -25,8 +25,10 @@ type verifyAnswer struct {
 	Quorum           string `json:"quorum,omitempty"`
 	Count            int    `json:"count"`
 	// CountIsLowerBound says that there may be more than Count.
-	CountIsLowerBound bool         `json:"count_is_lower_bound,omitempty"`
-	Proof             *proof.Proof `json:"proof,omitempty"`
+	CountIsLowerBound bool `json:"count_is_lower_bound,omitempty"`
+	// Position is the place in the ledger, once there is one.
+	Position *uint64      `json:"position,omitempty"`
+	Proof    *proof.Proof `json:"proof,omitempty"`
 }
 
 // verifyHash answers GET /v1/witness/verify/{hash} with the earliest
@@ -47,6 +49,13 @@ func (s *Server) verifyHash(x *exchange) error {
 	if count > store.MaxCounted {
 		a.Count, a.CountIsLowerBound = store.MaxCounted, true
 	}
+	position, ordered, err := s.Ledger.Position(first.Log, first.Index)
+	if err != nil {
+		return err
+	}
+	if ordered {
+		a.Position = &position
+	}
 	if first.Certified {
 		p, _, err := s.Lookup.Prove(first)
 		if err != nil {
@@ -63,19 +72,19 @@ func (s *Server) verifyHash(x *exchange) error {
 	return nil
 }
 
-// verifyProof answers POST /v1/witness/verify: it checks a proof that is sent
-// to it, as an attestation's answer or as {"proof", "event"}.
+// verifyProof answers POST /v1/witness/verify: it checks the proofs that are
+// sent to it, as an answer of the API or as {"proof", "event"}.
 func (s *Server) verifyProof(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+proof.MaxProofBytes+bodyMargin)
+	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+2*proof.MaxProofBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
 	defer bodies.Put(body)
-	p, claims, err := proof.ParseAnswer(*body)
+	proofs, claims, err := proof.ParseProofs(*body)
 	if err != nil {
 		return fromParser(err)
 	}
-	report, err := proof.Verify(s.policy, p, claims)
+	reports, err := proof.VerifyAll(s.policy, proofs, claims)
 	var failed *proof.StepError
 	if errors.As(err, &failed) {
 		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
@@ -84,10 +93,15 @@ func (s *Server) verifyProof(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	s.writeJSON(x, http.StatusOK, struct {
+	a := struct {
 		Valid bool `json:"valid"`
 		*proof.Report
-	}{true, report})
+		Ledger *proof.Report `json:"ledger,omitempty"`
+	}{Valid: true, Report: reports[0]}
+	if len(reports) > 1 {
+		a.Ledger = reports[1]
+	}
+	s.writeJSON(x, http.StatusOK, a)
 	return nil
 }
 

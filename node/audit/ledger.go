@@ -138,7 +138,7 @@ func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) ([]store.
 				if count == 0 {
 					continue
 				}
-				runs = append(runs, store.Run{Position: position, Log: b.Log, Old: b.Old, Time: b.Time, Count: count})
+				runs = append(runs, store.Run{Position: position, Log: b.Log, Old: b.Old, Time: b.Time, Count: count, LedgerTime: now})
 				position += count
 			}
 			if chronos.EndsRound(d, a.committee.N()) && position > last && now >= (cut/interval+1)*interval {

@@ -88,6 +88,9 @@ func (s *Store) eraseBatch(w *pebbleds.WriteBatch, log protocol.MemberID, old ui
 		if at, ok := it.Entry(b.Time).Expires(); !ok || it.Erased || at > now {
 			continue
 		}
+		if err := s.forgetState(w, b, i); err != nil {
+			return 0, err
+		}
 		hash := it.Hash()
 		it.Erased, it.Body = true, hash[:]
 		erased++
@@ -101,6 +104,23 @@ func (s *Store) eraseBatch(w *pebbleds.WriteBatch, log protocol.MemberID, old ui
 	}
 	w.Set(logKey(spaceBatch, log, old), batchValue(b.Size(), encoded))
 	return erased, nil
+}
+
+// forgetState takes an anchor out of the index of states: its key is erased with
+// it, so nodes that get it later don't know it either.
+func (s *Store) forgetState(w *pebbleds.WriteBatch, b *wire.Batch, i int) error {
+	if b.Items[i].Kind != protocol.KindAnchorState {
+		return nil
+	}
+	a, err := protocol.CheckAnchor(b.Items[i].Body, s.params.MaxEventBytes)
+	if err != nil {
+		return fmt.Errorf("store: a stored anchor: %w", err)
+	}
+	position, ok, err := s.Position(b.Author, b.Old+1+uint64(i))
+	if err == nil && ok {
+		w.Delete(appendHex(statePrefix(a.Key), position, 16))
+	}
+	return err
 }
 
 // Compact gives back the disk space of what was erased.

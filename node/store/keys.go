@@ -15,7 +15,7 @@ import (
 //	/e/<log>                the evidence against the author
 //	/x/<hash>/<log><index>  an entry of the body whose hash begins so: its time, kind and life
 //	/n/<log>/<size>         what follows from the past of the batch that ends at size
-//	/l/<position>           a run of the ledger: its log, old, time and length
+//	/l/<position>           a run of the ledger: its log, old, time, length and the ledger's time
 //	/o/<log>/<old>          the position of a batch's run
 //	/w/<time><position>     a run by its time
 //	/k/<key>/<position>     an anchor of a state, by the hash of its key

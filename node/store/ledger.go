@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 	ds "github.com/ipfs/go-datastore"
@@ -27,7 +28,18 @@ type Run struct {
 	Old      uint64
 	Time     protocol.Micros
 	Count    uint64
+	// LedgerTime is the ledger's time with the run, which never decreases.
+	LedgerTime protocol.Micros
 }
+
+// Size is where the run's batch ends in its log.
+func (r Run) Size() uint64 { return r.Old + 1 + r.Count }
+
+// End is the position behind the run.
+func (r Run) End() uint64 { return r.Position + r.Count }
+
+// runBytes is the length of a stored run.
+const runBytes = 34
 
 func runKey(position uint64) []byte {
 	return appendHex(append(make([]byte, 0, 24), spaceRun...), position, 16)
@@ -65,10 +77,11 @@ func (s *Store) putLedger(b *pebbleds.WriteBatch, r machine.Record) error {
 }
 
 func (s *Store) putRun(b *pebbleds.WriteBatch, r chronos.PutRun) error {
-	value := binary.BigEndian.AppendUint16(make([]byte, 0, 26), uint16(r.Log))
+	value := binary.BigEndian.AppendUint16(make([]byte, 0, runBytes), uint16(r.Log))
 	value = binary.BigEndian.AppendUint64(value, r.Old)
 	value = binary.BigEndian.AppendUint64(value, uint64(r.Time))
 	value = binary.BigEndian.AppendUint64(value, uint64(len(r.Entries)))
+	value = binary.BigEndian.AppendUint64(value, uint64(r.LedgerTime))
 	b.Set(runKey(r.Position), value)
 	b.Set(logKey(spaceHashes, protocol.Ledger, r.Position), flatten(r.Hashes))
 	b.Set(logKey(spacePlace, r.Log, r.Old), binary.BigEndian.AppendUint64(nil, r.Position))
@@ -211,27 +224,32 @@ func (s *Store) Runs(position uint64, reverse bool, fn func(Run) (more bool, err
 }
 
 func parseRun(key, value []byte) (Run, error) {
-	if len(key) != len(spaceRun)+16 || len(value) != 26 {
+	if len(key) != len(spaceRun)+16 || len(value) != runBytes {
 		return Run{}, errors.New("store: a run of the ledger is damaged")
 	}
 	return Run{
 		Position: parseHex(key[len(spaceRun):]), Log: protocol.MemberID(binary.BigEndian.Uint16(value)),
 		Old: binary.BigEndian.Uint64(value[2:]), Time: protocol.Micros(binary.BigEndian.Uint64(value[10:])),
-		Count: binary.BigEndian.Uint64(value[18:]),
+		Count: binary.BigEndian.Uint64(value[18:]), LedgerTime: protocol.Micros(binary.BigEndian.Uint64(value[26:])),
 	}, nil
 }
 
-// RunsByTime calls fn with the positions of the runs whose time lies from one
-// time up to, and without, another, by time and position, until fn answers
-// false. A position above zero says behind which one, at the first time or, in
-// reverse, at the last, to begin.
-func (s *Store) RunsByTime(from, to protocol.Micros, reverse bool, fn func(t protocol.Micros, position uint64) (more bool, err error)) error {
-	return s.db.Scan(timeKey(max(from, 0), 0), timeKey(max(to, 0), 0), reverse, func(key, _ []byte) (bool, error) {
+// Place is a position of the ledger and the time of its batch.
+type Place struct {
+	Time     protocol.Micros
+	Position uint64
+}
+
+// RunsByTime calls fn with the runs that begin from one place up to, and
+// without, another, by time and position, until fn answers false.
+func (s *Store) RunsByTime(from, to Place, reverse bool, fn func(Place) (more bool, err error)) error {
+	lower, above := timeKey(max(from.Time, 0), from.Position), timeKey(max(to.Time, 0), to.Position)
+	return s.db.Scan(lower, above, reverse, func(key, _ []byte) (bool, error) {
 		if len(key) != len(spaceTime)+32 {
 			return false, errors.New("store: the index of times is damaged")
 		}
 		at := key[len(spaceTime):]
-		return fn(protocol.Micros(parseHex(at[:16])), parseHex(at[16:]))
+		return fn(Place{protocol.Micros(parseHex(at[:16])), parseHex(at[16:])})
 	})
 }
 
@@ -264,11 +282,12 @@ func (s *Store) Position(log protocol.MemberID, index uint64) (uint64, bool, err
 	return position + index - old - 1, true, nil
 }
 
-// States calls fn with the positions of the anchors of a state, in their order
-// or in reverse, until fn answers false.
-func (s *Store) States(key string, reverse bool, fn func(position uint64) (more bool, err error)) error {
+// States calls fn with the positions of the anchors of a state from one up to,
+// and without, another, in their order or in reverse, until fn answers false.
+func (s *Store) States(key string, from, to uint64, reverse bool, fn func(position uint64) (more bool, err error)) error {
 	prefix := statePrefix(key)
-	return s.db.Scan(prefix, upper(prefix), reverse, func(k, _ []byte) (bool, error) {
+	lower, above := appendHex(slices.Clone(prefix), from, 16), appendHex(slices.Clone(prefix), to, 16)
+	return s.db.Scan(lower, above, reverse, func(k, _ []byte) (bool, error) {
 		return fn(parseHex(k[len(prefix):]))
 	})
 }
@@ -279,8 +298,17 @@ type Row struct {
 	Log      protocol.MemberID
 	Index    uint64
 	Entry    protocol.Entry
+	// LedgerTime is the ledger's time with the entry.
+	LedgerTime protocol.Micros
 	// Body is what the entry stands for, or nil where it was erased.
 	Body []byte
+}
+
+// Gone reports whether the entry's body was erased, or has expired and is
+// shown no more, though the sweeper has not come to it yet.
+func (r *Row) Gone(now protocol.Micros) bool {
+	at, expires := r.Entry.Expires()
+	return r.Body == nil || expires && at <= now
 }
 
 // Rows returns the entries of a run.
@@ -295,7 +323,7 @@ func (s *Store) Rows(r Run) ([]Row, error) {
 	rows := make([]Row, len(b.Items))
 	for i := range b.Items {
 		it := &b.Items[i]
-		rows[i] = Row{Position: r.Position + uint64(i), Log: r.Log, Index: r.Old + 1 + uint64(i), Entry: it.Entry(b.Time)}
+		rows[i] = Row{Position: r.Position + uint64(i), Log: r.Log, Index: r.Old + 1 + uint64(i), Entry: it.Entry(b.Time), LedgerTime: r.LedgerTime}
 		if !it.Erased {
 			rows[i].Body = it.Body
 		}

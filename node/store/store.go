@@ -32,6 +32,10 @@ type Store struct {
 	params    protocol.Params
 	// state is the newest one that was written.
 	state atomic.Pointer[chronos.State]
+	// head is the newest certified head of the ledger that was asked for.
+	head atomic.Pointer[LedgerHead]
+	// leaves are those of the run that LedgerEntries read last.
+	leaves atomic.Pointer[runLeaves]
 }
 
 // Open opens the storage in db, which must be empty or belong to the same
@@ -183,10 +187,17 @@ func (s *Store) BatchAt(log protocol.MemberID, leaf uint64) ([]byte, error) {
 func (s *Store) Hashes(log protocol.MemberID) tlog.HashReader {
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		out := make([]tlog.Hash, len(indexes))
+		var near hashBlock
 		for i, x := range indexes {
-			h, err := s.storedHash(log, x)
-			if err != nil {
-				return nil, err
+			h, ok := near.hash(x)
+			if !ok {
+				var err error
+				if near, err = s.hashBlock(log, x); err != nil {
+					return nil, err
+				}
+				if h, ok = near.hash(x); !ok {
+					return nil, fmt.Errorf("store: hash %d of %s is not there", x, s.committee.Origin(log))
+				}
 			}
 			out[i] = h
 		}
@@ -194,22 +205,39 @@ func (s *Store) Hashes(log protocol.MemberID) tlog.HashReader {
 	})
 }
 
-// storedHash finds a hash with the batch whose leaf completes its subtree.
-func (s *Store) storedHash(log protocol.MemberID, x int64) (tlog.Hash, error) {
+// hashBlock is the stored hashes that a batch, or a run, adds to a tree, of
+// which the first is number first.
+type hashBlock struct {
+	first  int64
+	hashes []byte
+}
+
+func (b *hashBlock) hash(x int64) (tlog.Hash, bool) {
+	at := (x - b.first) * tlog.HashSize
+	if x < b.first || at+tlog.HashSize > int64(len(b.hashes)) {
+		return tlog.Hash{}, false
+	}
+	return tlog.Hash(b.hashes[at : at+tlog.HashSize]), true
+}
+
+// hashBlock reads the block of the batch whose leaf completes the subtree of a
+// stored hash.
+func (s *Store) hashBlock(log protocol.MemberID, x int64) (hashBlock, error) {
 	level, n := tlog.SplitStoredHashIndex(x)
 	leaf := uint64(n+1)<<level - 1
 	key, value, ok, err := s.db.SeekLE(logPrefix(spaceHashes, log), logKey(spaceHashes, log, leaf))
+	if err != nil || !ok {
+		return hashBlock{}, err
+	}
+	return hashBlock{tlog.StoredHashCount(int64(parseHex(key[len(key)-16:]))), value}, nil
+}
+
+func (s *Store) storedHash(log protocol.MemberID, x int64) (tlog.Hash, error) {
+	h, err := s.Hashes(log).ReadHashes([]int64{x})
 	if err != nil {
 		return tlog.Hash{}, err
 	}
-	if ok {
-		old := parseHex(key[len(key)-16:])
-		at := (x - tlog.StoredHashCount(int64(old))) * tlog.HashSize
-		if at >= 0 && at+tlog.HashSize <= int64(len(value)) {
-			return tlog.Hash(value[at : at+tlog.HashSize]), nil
-		}
-	}
-	return tlog.Hash{}, fmt.Errorf("store: hash %d of %s is not there", x, s.committee.Origin(log))
+	return h[0], nil
 }
 
 // Certificate implements witness.Storage.

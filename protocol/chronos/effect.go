@@ -41,7 +41,10 @@ type Run struct {
 	Log      protocol.MemberID
 	Old      uint64
 	Time     protocol.Micros // the batch's
-	Entries  []protocol.Entry
+	// LedgerTime is the ledger's time with the batch: the largest of all
+	// batches ordered so far. It never decreases along the ledger.
+	LedgerTime protocol.Micros
+	Entries    []protocol.Entry
 }
 
 // Checkpointed says that a quorum has cosigned the ledger at a new size.

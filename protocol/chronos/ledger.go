@@ -145,7 +145,7 @@ func (m *Machine) cut() Cut {
 // append adds the entries of an ordered batch to the ledger.
 func (m *Machine) append(e protocol.Extension) Run {
 	t := m.ledger.tail
-	run := Run{Position: t.Size(), Log: e.Log, Old: e.Old, Time: e.Time, Entries: e.Entries}
+	run := Run{Position: t.Size(), Log: e.Log, Old: e.Old, Time: e.Time, LedgerTime: m.ledger.time, Entries: e.Entries}
 	name := m.committee.Name(e.Log)
 	buf := make([]byte, 0, 256)
 	for i, entry := range e.Entries {

@@ -13,7 +13,8 @@ import (
 // could be held to.
 var unread = map[string]bool{
 	"latency_ms": true, "status": true, "valid": true, "count": true, "count_is_lower_bound": true,
-	"causal_token": true, "position": true, "anchor_type": true, "retention": true, "expires_at": true, "ledger": true,
+	"causal_token": true, "anchor_type": true, "retention": true, "expires_at": true, "ledger_time": true,
+	"kind": true, "type": true, "key": true, "erased": true, "ledger_status": true,
 }
 
 // ParseAnswer reads a proof and what is said beside it from an answer of the
@@ -22,6 +23,16 @@ var unread = map[string]bool{
 // can read another value there, and unknown ones are errors: FieldErrors, or of
 // package jcs where the text is no JSON.
 func ParseAnswer(text []byte) (*Proof, Claims, error) {
+	proofs, claims, err := ParseProofs(text)
+	if err != nil {
+		return nil, Claims{}, err
+	}
+	return proofs[0], claims, nil
+}
+
+// ParseProofs reads like ParseAnswer all proofs that an answer has, at least
+// one: that of the author's log, and that of the ledger.
+func ParseProofs(text []byte) ([]*Proof, Claims, error) {
 	if _, err := jcs.Append(nil, text); err != nil {
 		return nil, Claims{}, err
 	}
@@ -37,29 +48,45 @@ func ParseAnswer(text []byte) (*Proof, Claims, error) {
 	}
 	if bare {
 		p, err := parseProof("", text)
-		return p, Claims{}, err
+		return []*Proof{p}, Claims{}, err
 	}
 	var a answer
 	if err := jcs.Members(text, a.member); err != nil {
 		return nil, Claims{}, err
 	}
-	if a.proof == nil {
+	var proofs []*Proof
+	for _, p := range []*Proof{a.proof, a.ledgerProof} {
+		if p != nil {
+			proofs = append(proofs, p)
+		}
+	}
+	if proofs == nil {
 		return nil, Claims{}, fieldErrorf("proof", "is missing; send an attestation's answer as it came")
 	}
-	return a.proof, a.claims, nil
+	return proofs, a.claims, nil
 }
 
 // answer is an answer that is being read.
 type answer struct {
-	proof  *Proof
-	claims Claims
+	proof, ledgerProof *Proof
+	claims             Claims
 }
 
 func (a *answer) member(key, value []byte) (err error) {
 	switch string(key) {
 	case "proof":
 		a.proof, err = parseProof("proof.", value)
-	case "event":
+	case "ledger_proof":
+		a.ledgerProof, err = parseProof("ledger_proof.", value)
+	case "author":
+		a.claims.Author, err = text("author", value)
+	case "index":
+		n, e := number("index", value)
+		a.claims.Index, err = &n, e
+	case "position":
+		n, e := number("position", value)
+		a.claims.Position, err = &n, e
+	case "event", "payload":
 		a.claims.Event = bytes.Clone(value)
 	case "hash":
 		a.claims.hashGiven = true
@@ -164,4 +191,26 @@ func number(field string, value []byte) (uint64, error) {
 
 func fieldErrorf(field, format string, args ...any) error {
 	return &protocol.FieldError{Field: field, Problem: fmt.Sprintf(format, args...)}
+}
+
+// VerifyAll verifies proofs of one entry, in its author's log and in the
+// ledger, and what is claimed beside them. Errors are StepErrors.
+func VerifyAll(policy *Policy, proofs []*Proof, claims Claims) ([]*Report, error) {
+	var reports []*Report
+	for _, p := range proofs {
+		r, err := Verify(policy, p, claims)
+		if err != nil {
+			return nil, err
+		}
+		if len(reports) > 0 && !reports[0].sameEntry(r) {
+			return nil, failf(StepEntry, "the proofs are not about the same entry")
+		}
+		reports = append(reports, r)
+	}
+	return reports, nil
+}
+
+// sameEntry reports whether two reports are about the same entry of a log.
+func (r *Report) sameEntry(o *Report) bool {
+	return r.Hash == o.Hash && r.Kind == o.Kind && r.Log == o.Log && r.Index == o.Index && r.time == o.time && r.ttl == o.ttl
 }

@@ -19,6 +19,7 @@ const MaxPolicyBytes = 1 << 20
 // a quorum. It is the trust root of offline verification.
 type Policy struct {
 	logs      map[string]*cosign.Verifier // by origin
+	ledger    string                      // the ledger's origin, or ""
 	witnesses []namedVerifier
 	group     witness.Group
 }
@@ -84,8 +85,31 @@ func ParsePolicy(text []byte) (*Policy, error) {
 	if len(p.logs) == 0 {
 		return nil, errors.New("policy: there is no log line")
 	}
+	p.ledger = p.ledgerOrigin()
 	return p, nil
 }
+
+// ledgerOrigin is the origin of the ledger of the network that the policy's logs
+// belong to. A policy of several networks has no ledger. No log line says so,
+// since those have keys, and the ledger has none: its members' quorum speaks for
+// it.
+func (p *Policy) ledgerOrigin() string {
+	network := ""
+	for origin := range p.logs {
+		i := strings.LastIndexByte(origin, '/')
+		if i < 1 || network != "" && network != origin[:i] {
+			return ""
+		}
+		network = origin[:i]
+	}
+	return network + "/" + protocol.LedgerName
+}
+
+// Ledger is the origin of the ledger whose proofs the policy can verify, or
+// empty.
+func (p *Policy) Ledger() string { return p.ledger }
+
+func (p *Policy) isLedger(origin string) bool { return p.ledger != "" && origin == p.ledger }
 
 func (p *Policy) parseLine(fields []string) error {
 	switch fields[0] {

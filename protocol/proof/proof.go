@@ -1,6 +1,6 @@
 // Package proof makes and checks what strataos hands out as evidence: a C2SP
-// tlog-proof of an entry, against a checkpoint of its author's log with the
-// cosignatures of a quorum. Whoever holds the network's C2SP tlog-policy can
+// tlog-proof of an entry, against a checkpoint of its author's log, or of the
+// ledger, with the cosignatures of a quorum. Whoever holds the network's C2SP tlog-policy can
 // check one offline, with this package or with other implementations of the
 // same formats.
 //
@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/quorum"
 )
 
@@ -72,9 +71,22 @@ func (c *Checkpoint) Note() []byte { return c.note }
 // WitnessedAt is the median of the cosignatures' times, in Unix seconds.
 func (c *Checkpoint) WitnessedAt() uint64 { return Median(c.witnesses) }
 
+// Origin names the log, or the ledger.
+func (c *Checkpoint) Origin() string { return c.origin }
+
+// Size is the number of leaves under the checkpoint.
+func (c *Checkpoint) Size() uint64 { return c.size }
+
+// Leaf is what a proof is about: a protocol.Entry in its author's log, or a
+// protocol.LedgerEntry in the ledger.
+type Leaf interface {
+	// Append appends the leaf's bytes to dst.
+	Append(dst []byte) []byte
+}
+
 // Prove returns the proof that an entry is the leaf at index, by its RFC 6962
 // inclusion path in the checkpoint's tree.
-func (c *Checkpoint) Prove(e protocol.Entry, index uint64, path tlog.RecordProof) *Proof {
+func (c *Checkpoint) Prove(e Leaf, index uint64, path tlog.RecordProof) *Proof {
 	text := make([]byte, 0, len(Format)+32+45*len(path)+len(c.note))
 	text = append(text, Format+"\nindex "...)
 	text = strconv.AppendUint(text, index, 10)

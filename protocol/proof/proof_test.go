@@ -128,7 +128,7 @@ func TestAnswersAreReadExactly(t *testing.T) {
 		"as it came":          {answer, ""},
 		"with the event":      {with(`,"event":` + event), ""},
 		"all of verify":       {with(`,"valid":true,"status":"certified","count":1,"quorum":"3/3","witnessed_at":1700000000,"timestamp_vouched":true`), ""},
-		"of the ledger":       {with(`,"causal_token":"x","position":1,"anchor_type":"x","retention":1,"expires_at":1,"ledger":{}`), ""},
+		"of the ledger":       {with(`,"causal_token":"x","position":1,"anchor_type":"x","retention":1,"expires_at":1,"ledger_status":"ordered","erased":false`), ""},
 		"another case":        {with(`,"hash":"0xbad","HASH":"` + hash + `"`), `"HASH"`},
 		"a false hash":        {with(`,"hash":"0xbad"`), "hash"},
 		"an empty hash":       {with(`,"hash":""`), "hash"},

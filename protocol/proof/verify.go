@@ -55,7 +55,7 @@ const vouchedSeconds = 2
 // Claims are what is said beside a proof and must fit it. Zero values are not
 // checked, but for those that ParseAnswer has found in an answer.
 type Claims struct {
-	// Event is the event as JSON, in any form.
+	// Event is the event or the anchor as JSON, in any form.
 	Event []byte
 	// Hash is the event's hash in text form.
 	Hash string
@@ -64,6 +64,12 @@ type Claims struct {
 	// Quorum is "achieved/asked": how many cosignatures there are, and how many
 	// were asked for.
 	Quorum string
+	// Position is the place in the ledger. Proofs of other logs don't show it.
+	Position *uint64
+	// Author is the name of the member in whose log the entry is, and Index its
+	// leaf there.
+	Author string
+	Index  *uint64
 	// StrictTime demands that the author's time be vouched for.
 	StrictTime bool
 
@@ -74,10 +80,18 @@ type Claims struct {
 
 // Report is what a good proof shows.
 type Report struct {
-	Hash   protocol.Hash `json:"hash"`
-	Origin string        `json:"origin"`
-	Index  uint64        `json:"index"`
-	Size   uint64        `json:"size"`
+	Hash protocol.Hash `json:"hash"`
+	Kind string        `json:"kind"`
+	// Origin names the log or the ledger, and Size is its size at the
+	// checkpoint.
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"`
+	// Position is the leaf of the ledger, of which a proof against a member's
+	// log says nothing.
+	Position *uint64 `json:"position,omitempty"`
+	// Log is the author's name, and Index the leaf in the author's log.
+	Log   string `json:"log"`
+	Index uint64 `json:"index"`
 	// Timestamp is the author's time in Unix milliseconds.
 	Timestamp int64 `json:"timestamp"`
 	// WitnessedAt is the median time of the cosignatures in Unix seconds.
@@ -88,6 +102,9 @@ type Report struct {
 	// Quorum is "achieved/required".
 	Quorum    string    `json:"quorum"`
 	Witnesses []Witness `json:"witnesses"`
+
+	time protocol.Micros
+	ttl  uint32
 }
 
 // Verify checks a proof and what is claimed beside it against a policy. Errors
@@ -97,7 +114,7 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := checkEntry(p, claims)
+	entry, err := checkEntry(policy, p, claims)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +135,15 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{
-		Hash: entry.Hash, Origin: cp.Origin, Index: p.Index, Size: cp.Size,
+		Hash: entry.Hash, Kind: entry.Kind.String(), Origin: cp.Origin, Size: cp.Size,
+		Log: entry.Log, Index: entry.Index, time: entry.Time, ttl: entry.TTL,
 		Timestamp:   entry.Time.Millis(),
 		WitnessedAt: Median(p.Witnesses),
 		Quorum:      fmt.Sprintf("%d/%d", len(p.Witnesses), policy.Required()),
 		Witnesses:   p.Witnesses,
+	}
+	if policy.isLedger(cp.Origin) {
+		r.Position = &p.Index
 	}
 	r.TimestampVouched = Vouched(entry.Time, r.WitnessedAt)
 	if w := claims.witnessedAt; w != nil && *w != r.WitnessedAt {
@@ -191,22 +212,34 @@ func parse(p *Proof) (*fproof.TLogProof, error) {
 	return &t, nil
 }
 
-func checkEntry(p *Proof, claims Claims) (protocol.Entry, error) {
+// readLeaf reads the leaf that is proved: that of a member's log, whose name is
+// in the origin, or of the ledger, which has the author's name and the place in
+// its log in the leaf.
+func readLeaf(policy *Policy, p *Proof) (protocol.LedgerEntry, error) {
 	leaf, err := jcs.Append(nil, p.Entry)
 	if err != nil {
-		return protocol.Entry{}, failf(StepEntry, "%v", err)
+		return protocol.LedgerEntry{}, err
 	}
-	entry, err := protocol.ParseEntry(leaf)
+	if policy.isLedger(p.Origin) {
+		return protocol.ParseLedgerEntry(leaf)
+	}
+	e, err := protocol.ParseEntry(leaf)
+	name := p.Origin[strings.LastIndexByte(p.Origin, '/')+1:]
+	return protocol.LedgerEntry{Entry: e, Log: name, Index: p.Index}, err
+}
+
+func checkEntry(policy *Policy, p *Proof, claims Claims) (protocol.LedgerEntry, error) {
+	entry, err := readLeaf(policy, p)
 	if err != nil {
-		return protocol.Entry{}, failf(StepEntry, "%v", err)
+		return entry, failf(StepEntry, "%v", err)
 	}
 	if claims.Event != nil {
-		e, err := protocol.ParseEvent(claims.Event, 1<<20)
+		hash, err := bodyHash(entry.Kind, claims.Event)
 		if err != nil {
 			return entry, failf(StepEvent, "%v", err)
 		}
-		if e.Hash != entry.Hash {
-			return entry, failf(StepHash, "the event's hash is %s, the entry's %s", e.Hash, entry.Hash)
+		if hash != entry.Hash {
+			return entry, failf(StepHash, "the event's hash is %s, the entry's %s", hash, entry.Hash)
 		}
 	}
 	if (claims.hashGiven || claims.Hash != "") && claims.Hash != entry.Hash.String() {
@@ -215,7 +248,27 @@ func checkEntry(p *Proof, claims Claims) (protocol.Entry, error) {
 	if (claims.timestampGiven || claims.Timestamp != 0) && claims.Timestamp != entry.Time.Millis() {
 		return entry, failf(StepEntry, "the timestamp is given as %d, the entry's is %d", claims.Timestamp, entry.Time.Millis())
 	}
+	if claims.Author != "" && claims.Author != entry.Log {
+		return entry, failf(StepEntry, "the author is given as %.80q, the entry is in the log of %s", claims.Author, entry.Log)
+	}
+	if claims.Index != nil && *claims.Index != entry.Index {
+		return entry, failf(StepEntry, "the index is given as %d, the entry is leaf %d", *claims.Index, entry.Index)
+	}
+	if claims.Position != nil && policy.isLedger(p.Origin) && *claims.Position != p.Index {
+		return entry, failf(StepEntry, "the position is given as %d, the entry's is %d", *claims.Position, p.Index)
+	}
 	return entry, nil
+}
+
+// bodyHash is the hash of an event or of an anchor, as the entry's kind has it.
+func bodyHash(kind protocol.Kind, body []byte) (protocol.Hash, error) {
+	const maxBytes = 1 << 20
+	if kind.IsAnchor() {
+		a, err := protocol.ParseAnchor(body, maxBytes)
+		return a.Hash, err
+	}
+	e, err := protocol.ParseEvent(body, maxBytes)
+	return e.Hash, err
 }
 
 // splitNote takes a signed note apart into its checkpoint and signature lines.
@@ -265,14 +318,16 @@ func checkInclusion(p *Proof, t *fproof.TLogProof, cp cosign.Checkpoint) error {
 // policy, good, and listed in the proof. That is stricter than signed notes
 // ask for, which let unknown signers pass, so that no byte is without effect.
 func checkSignatures(policy *Policy, p *Proof, cp cosign.Checkpoint, lines []string) error {
+	// A log is signed by its author too. The ledger has no author: the quorum
+	// is all there is to it.
 	author, ok := policy.logs[cp.Origin]
-	if !ok {
+	if !ok && !policy.isLedger(cp.Origin) {
 		return failf(StepCheckpoint, "the policy knows no log named %q", cp.Origin)
 	}
 	if len(lines) != len(p.Witnesses) {
 		return failf(StepCheckpoint, "there are %d signatures, and %d witnesses are listed", len(lines), len(p.Witnesses))
 	}
-	signedByAuthor := false
+	signedByAuthor := author == nil
 	seen := map[string]bool{}
 	for i, line := range lines {
 		signer, sig, err := policy.signer(line)
