@@ -32,6 +32,7 @@ type cluster struct {
 	signed                map[string]protocol.Hash // by voter and size
 	certs                 map[uint64]protocol.Hash // by size
 	sent                  int                      // messages
+	stalled               *member                  // whose disk syncs nothing
 	tamper                func(wire.Message, protocol.MemberID, protocol.MemberID) wire.Message
 }
 
@@ -197,7 +198,7 @@ func (c *cluster) carryOut(m *member, e machine.Effect) {
 	switch e := e.(type) {
 	case machine.Persist:
 		m.unsynced = append(m.unsynced, e)
-		if !e.Lazy {
+		if !e.Lazy && c.stalled != m {
 			c.after(c.sync, alive(func() { m.sync(e.Seq) }))
 		}
 	case machine.Publish:

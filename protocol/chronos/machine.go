@@ -145,7 +145,9 @@ func (m *Machine) dispatch(in Input) error {
 	case Receive:
 		return m.onHead(in.From, in.Msg)
 	case Persisted:
-		m.forget(in.Seq)
+		if err := m.forget(in.Seq); err != nil {
+			return err
+		}
 		m.persisted(in.Seq)
 	case PeerUp:
 		if m.committee.Has(in.Member) && in.Member != m.self {
