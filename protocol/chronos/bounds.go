@@ -23,6 +23,7 @@ func (m *Machine) CheckBounds() error {
 		{"early cosignatures of a member", early, maxEarly},
 		{"sizes with other roots", len(h.against), maxCuts},
 		{"checkpoints without a certificate", len(h.tallies), maxTallies},
+		{"checkpoints to cosign", len(h.waiting), maxTallies},
 	} {
 		if b.is > b.limit {
 			return fmt.Errorf("%d %s, at most %d are allowed", b.is, b.what, b.limit)

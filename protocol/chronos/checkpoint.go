@@ -93,11 +93,14 @@ func (m *Machine) reached(seq uint64, cuts []Cut) error {
 		}
 	}
 	for len(h.tallies) > maxTallies {
-		oldest := cuts[len(cuts)-1].Size
+		oldest := ^uint64(0)
 		for size := range h.tallies {
 			oldest = min(oldest, size)
 		}
 		delete(h.tallies, oldest)
+	}
+	if drop := len(h.waiting) - maxTallies; drop > 0 {
+		h.waiting = append(h.waiting[:0], h.waiting[drop:]...)
 	}
 	if drop := len(h.cuts) - maxCuts; drop > 0 {
 		h.cuts = append([]Cut(nil), h.cuts[drop:]...)
@@ -116,21 +119,18 @@ func (m *Machine) persisted(seq uint64) {
 	for len(h.waiting) > 0 && h.waiting[0].seq <= seq && !m.halted {
 		cut := h.waiting[0].cut
 		h.waiting = h.waiting[1:]
-		if cut.Size > h.cert.Size() {
-			m.sign(cut)
+		// Those that a certificate covers by now, or many newer ones, have no
+		// tally any more.
+		if t := h.tallies[cut.Size]; t != nil {
+			m.sign(cut, t)
 		}
 	}
 }
 
-func (m *Machine) sign(cut Cut) {
+func (m *Machine) sign(cut Cut, t *quorum.Tally) {
 	h := &m.heads
 	sig := m.signer.Cosign(m.committee.Checkpoint(protocol.Ledger, cut.Size, cut.Root), m.now.Seconds())
 	h.signed = wire.Signed{Size: cut.Size, Root: cut.Root, Time: sig.Time, Sig: sig.Bytes}
-	t := h.tallies[cut.Size]
-	if t == nil {
-		t = m.committee.NewTally(protocol.Ledger, cut.Size, cut.Root)
-		h.tallies[cut.Size] = t
-	}
 	t.AddVerified(quorum.Cosignature{Member: m.self, Time: sig.Time, Sig: sig.Bytes})
 	if m.committee.N() > 1 {
 		m.emit(machine.Publish{Msg: &wire.LedgerHead{Voter: m.self, Head: h.signed, Cert: quorum.Claim{Log: protocol.Ledger}}})
