@@ -94,7 +94,7 @@ func (m *Machine) persistState(st State, sync bool) uint64 {
 
 // maxSyncing bounds the states that are waited for. A member whose disk is so
 // far behind takes nothing more until it has caught up.
-const maxSyncing = 64
+const maxSyncing = 32
 
 // syncing is a state that will be durable.
 type syncing struct {
