@@ -43,6 +43,7 @@ type member struct {
 	liar     bool
 	told     uint64 // how much of the ledger it has told of in this life
 	author   author
+	watch    func() // is called after every step
 
 	timers, ticks int
 	advances      []Advance
@@ -61,6 +62,7 @@ type author struct {
 	named       []uint64 // of each log, as a parent
 	certified   []uint64 // of each log, as this member knows
 	made        int
+	silent      bool // authors nothing
 	// claim, if set, is what a liar claims.
 	claim func(honest uint64) uint64
 	// parents, if set, are what a liar names.
@@ -128,6 +130,9 @@ func (m *member) step(in ...Input) []machine.Effect {
 	if err := m.machine.CheckBounds(); err != nil {
 		m.c.t.Fatalf("member %d: %v", m.id, err)
 	}
+	if m.watch != nil {
+		m.watch()
+	}
 	return effects
 }
 
@@ -148,7 +153,7 @@ func (m *member) submit(kind protocol.Kind) {
 func (m *member) seal() {
 	a := &m.author
 	must := a.advance.Seal && (a.advance.Due > a.round || a.size == 0)
-	if m.machine == nil || len(a.pending) == 0 && !must {
+	if m.machine == nil || a.silent || len(a.pending) == 0 && !must {
 		return
 	}
 	round := max(a.round, a.advance.Due)
