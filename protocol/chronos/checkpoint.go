@@ -2,6 +2,7 @@ package chronos
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -198,6 +199,9 @@ func (m *Machine) onCosignature(from, voter protocol.MemberID, s wire.Signed) {
 	newest := m.ledger.cut.Size
 	switch t := h.tallies[s.Size]; {
 	case s.Size > newest:
+		if slices.Contains(h.early[voter], s) {
+			return
+		}
 		if !m.committee.Verifier(voter).Verify(m.committee.Checkpoint(protocol.Ledger, s.Size, s.Root), cosign.Signature{Time: s.Time, Bytes: s.Sig}) {
 			m.emit(machine.Blame{Member: from, Reason: "cosignature of the ledger with an invalid signature"})
 			return
