@@ -44,6 +44,9 @@ type member struct {
 	told     uint64 // how much of the ledger it has told of in this life
 	author   author
 	watch    func() // is called after every step
+	// cutOff says that what others have certified does not come, but gathers.
+	cutOff  bool
+	backlog []func()
 
 	timers, ticks int
 	advances      []Advance
@@ -215,7 +218,13 @@ func (m *member) certify(b *wire.Batch, urgent bool) {
 				c.after(c.certify/2, func() { to.step(Heard{Round: b.Round}) })
 			}
 		}
-		c.after(delay, func() { to.extend(b, record) })
+		c.after(delay, func() {
+			if to.cutOff {
+				to.backlog = append(to.backlog, func() { to.extend(b, record) })
+				return
+			}
+			to.extend(b, record)
+		})
 	}
 }
 
@@ -226,6 +235,15 @@ func (m *member) extend(b *wire.Batch, record witness.PutBatch) {
 	}
 	m.author.certified[b.Author] = b.Size()
 	m.step(Extended{Batches: []protocol.Extension{extensionOf(b)}})
+}
+
+// joinAgain has what has gathered come.
+func (m *member) joinAgain() {
+	m.cutOff = false
+	for _, extend := range m.backlog {
+		extend()
+	}
+	m.backlog = nil
 }
 
 type fataler interface {
