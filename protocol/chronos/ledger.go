@@ -34,7 +34,14 @@ func (m *Machine) loadLedger(st State) error {
 		return fmt.Errorf("the ledger's tree of %d leaves has another root than was stored", st.Size)
 	}
 	m.ledger.time, m.ledger.cut = st.Time, st.Cut
-	return nil
+	if st.Cut.Size > st.Size {
+		return fmt.Errorf("the ledger has %d leaves and a checkpoint at %d", st.Size, st.Cut.Size)
+	}
+	root, err := m.rootAt(st.Cut.Size)
+	if err == nil && st.Cut.Size > 0 && root != st.Cut.Root {
+		err = fmt.Errorf("the ledger's checkpoint at %d has another root than its tree", st.Cut.Size)
+	}
+	return err
 }
 
 // decide appends what the order has decided to the ledger, and has it stored
