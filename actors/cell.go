@@ -75,7 +75,7 @@ func (c *cell[I]) spawn() error {
 
 // poison stops the actor after what it has been sent.
 func (c *cell[I]) poison() error {
-	pid := c.pid.Load()
+	pid := c.pid.Swap(nil) // nobody is to wake it any more
 	if pid == nil {
 		return nil
 	}

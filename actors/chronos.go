@@ -18,6 +18,7 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 	c.stepped = func(m stepper[chronos.Input]) {
 		st := m.(*chronos.Machine).Status()
 		h.order.Store(&st)
+		h.written.raise()
 	}
 	return c
 }

@@ -66,6 +66,9 @@ type Submission struct {
 	After []protocol.Seen
 	// Ordered asks to wait until the entry has its place in the ledger.
 	Ordered bool
+	// At, if not 0, says where in this node's log the event is already: then
+	// its cosignatures are waited for again.
+	At uint64
 }
 
 // Outcome is a certified entry.
@@ -142,7 +145,7 @@ func (g *Gateway) Submit(ctx context.Context, s Submission) (*Outcome, error) {
 	}
 	g.submit(witness.Submit{
 		ID: id, Kind: s.Kind, Body: s.Body, Hash: s.Hash, TTL: s.TTL,
-		Need: s.Need, Attestors: s.Attestors, After: s.After,
+		Need: s.Need, Attestors: s.Attestors, After: s.After, At: s.At,
 	})
 	select {
 	case r := <-w.answer:

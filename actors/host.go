@@ -157,15 +157,6 @@ func (h *Host) serveRanges() {
 	}
 }
 
-// WaitCertified returns once this node holds a certificate of a log that covers
-// a size, or the context ends.
-func (h *Host) WaitCertified(ctx context.Context, log protocol.MemberID, size uint64) error {
-	return h.written.wait(ctx, func() bool {
-		s := h.Status()
-		return int(log) < len(s.Logs) && s.Logs[log].Certified >= size
-	})
-}
-
 // Wait returns once the condition holds, which is looked at whenever something
 // has been stored, or the context ends.
 func (h *Host) Wait(ctx context.Context, condition func() bool) error {

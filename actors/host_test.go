@@ -257,15 +257,51 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-func TestWaitCertified(t *testing.T) {
+func TestWait(t *testing.T) {
 	h := newHost(t, &memory{}, noFatal(t))
 	mustAttest(t, h, 1)
-	if err := h.WaitCertified(context.Background(), 0, 2); err != nil {
+	certified := func(size uint64) func() bool {
+		return func() bool { return h.Status().Logs[0].Certified >= size }
+	}
+	if err := h.Wait(context.Background(), certified(2)); err != nil {
+		t.Error(err)
+	}
+	waited := make(chan error, 1)
+	go func() { waited <- h.Wait(context.Background(), certified(h.Status().Logs[0].Certified+1)) }()
+	mustAttest(t, h, 2)
+	if err := <-waited; err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := h.WaitCertified(ctx, 0, 3); !errors.Is(err, context.Canceled) {
+	if err := h.Wait(ctx, certified(1000)); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOrdered has an entry wait for its place in the ledger.
+func TestOrdered(t *testing.T) {
+	h := newHost(t, &memory{}, noFatal(t))
+	for n := range uint64(5) {
+		a, err := protocol.ParseAnchor(fmt.Appendf(nil, `{"anchor_type":"event","data":{"n":%d}}`, n), 1<<16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		out, err := h.Gateway().Submit(ctx, Submission{Kind: a.Kind, Body: a.Canonical, Hash: a.Hash, Ordered: true})
+		cancel()
+		if err != nil || !out.Ordered || out.Position != n {
+			t.Fatalf("%+v %v", out, err)
+		}
+	}
+	if err := h.Wait(context.Background(), func() bool { return h.Order().Size == 5 && h.Order().Unordered == 0 }); err != nil {
+		t.Error(err)
+	}
+	// What must come after what nobody has seen waits, and says so.
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := h.Gateway().Submit(ctx, Submission{Kind: protocol.KindAttest, Body: []byte(`{}`), After: []protocol.Seen{{Member: 0, Size: 1 << 30}}})
+	if !errors.Is(err, ErrBehind) {
 		t.Errorf("%v", err)
 	}
 }

@@ -32,7 +32,7 @@ func (n *Node) openAPI(c *quorum.Committee) error {
 		Genesis: n.genesis, Committee: c, Self: n.self,
 		Submitter: n.machines.Gateway(), Lookup: n.store, Records: n.store.Records(),
 		Ledger: n.store,
-		Status: n.machines.Status, Reachable: n.host.Reachable, WaitCertified: n.machines.WaitCertified,
+		Status: n.machines.Status, Reachable: n.host.Reachable, Wait: n.machines.Wait,
 		Tokens: n.tokens, Version: Version(), Now: time.Now,
 		Logger: n.logger.With("part", "api"), Registry: n.registry,
 	})
@@ -59,6 +59,20 @@ func (n *Node) watch() {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "strata_witness_submissions_waiting", Help: "Events that wait to be certified.",
 		}, func() float64 { return float64(n.machines.Gateway().Waiting()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "strata_chronos_round", Help: "The first round of the order that is not decided.",
+		}, func() float64 { return float64(n.machines.Order().Round) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "strata_chronos_unordered", Help: "Certified entries that wait for their places in the ledger.",
+		}, func() float64 { return float64(n.machines.Order().Unordered) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "strata_chronos_halted", Help: "1 if this node's ledger is halted by a fork alarm.",
+		}, func() float64 {
+			if n.machines.Order().Halted {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "strata_witness_messages_dropped_total", Help: "Messages of peers that the inbox had no room for.",
 		}, func() float64 { return float64(n.machines.Dropped()) }),

@@ -44,7 +44,7 @@ func (h *Host) joinGossip(ctx context.Context) error {
 		pubsub.WithPeerScore(h.scoreParams(), scoreThresholds),
 		pubsub.WithRawTracer(tracer{h.metrics}),
 		pubsub.WithPeerExchange(false),
-		pubsub.WithLogger(h.cfg.Logger.With("part", "gossip")),
+		pubsub.WithLogger(h.cfg.Logger.With("layer", "gossip")),
 	)
 	if err != nil {
 		return err

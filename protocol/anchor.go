@@ -59,7 +59,7 @@ func AnchorKind(anchorType string) (Kind, bool) {
 // maxBytes bounds the length. Errors are FieldErrors, or of package jcs where
 // the text is no JSON.
 func ParseAnchor(raw []byte, maxBytes int) (Anchor, error) {
-	canonical, err := jcs.Append(make([]byte, 0, len(raw)), raw)
+	canonical, err := Canonical("data", raw)
 	if err != nil {
 		return Anchor{}, err
 	}
@@ -69,7 +69,7 @@ func ParseAnchor(raw []byte, maxBytes int) (Anchor, error) {
 // CheckAnchor reads an anchor that must be in canonical form already, as
 // members send it to each other. The Anchor shares memory with canonical.
 func CheckAnchor(canonical []byte, maxBytes int) (Anchor, error) {
-	if err := jcs.Valid(canonical); err != nil {
+	if err := CheckCanonical("data", canonical); err != nil {
 		return Anchor{}, err
 	}
 	return readAnchor(canonical, maxBytes)
@@ -78,7 +78,7 @@ func CheckAnchor(canonical []byte, maxBytes int) (Anchor, error) {
 func readAnchor(canonical []byte, maxBytes int) (Anchor, error) {
 	a := Anchor{Canonical: canonical}
 	if len(canonical) > maxBytes {
-		return a, fieldErrorf("data", "the anchor has %d bytes in canonical form, at most %d are allowed", len(canonical), maxBytes)
+		return a, tooLong("data", len(canonical), maxBytes)
 	}
 	if jcs.KindOf(canonical) != jcs.Object {
 		return a, fieldErrorf("", "an anchor must be an object")

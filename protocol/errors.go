@@ -8,6 +8,8 @@ type FieldError struct {
 	Field string
 	// Problem says what is wrong and what would be right.
 	Problem string
+	// Limit is how many bytes are allowed, where the problem is that there are more.
+	Limit int
 }
 
 // Error implements error.

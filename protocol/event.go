@@ -27,7 +27,7 @@ var typePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 // nothing else. maxBytes bounds its canonical form. Errors are FieldErrors
 // below "event", or of package jcs where the text is no JSON.
 func ParseEvent(raw []byte, maxBytes int) (Event, error) {
-	canonical, err := jcs.Append(make([]byte, 0, len(raw)), raw)
+	canonical, err := Canonical("event", raw)
 	if err != nil {
 		return Event{}, err
 	}
@@ -42,7 +42,7 @@ func ParseEvent(raw []byte, maxBytes int) (Event, error) {
 // CheckEvent reads an event that must be in canonical form already, as
 // members send it to each other. The Event shares memory with canonical.
 func CheckEvent(canonical []byte, maxBytes int) (Event, error) {
-	if err := jcs.Valid(canonical); err != nil {
+	if err := CheckCanonical("event", canonical); err != nil {
 		return Event{}, err
 	}
 	e := Event{Canonical: canonical}
@@ -55,7 +55,7 @@ func CheckEvent(canonical []byte, maxBytes int) (Event, error) {
 
 func (e *Event) parse(maxBytes int) error {
 	if len(e.Canonical) > maxBytes {
-		return fieldErrorf("event", "has %d bytes in canonical form, at most %d are allowed", len(e.Canonical), maxBytes)
+		return tooLong("event", len(e.Canonical), maxBytes)
 	}
 	if jcs.KindOf(e.Canonical) != jcs.Object {
 		return fieldErrorf("event", "must be an object")

@@ -30,6 +30,11 @@ func TestParseEventRefuses(t *testing.T) {
 		{`{"type":"a","payload":null}`, "event.payload"},
 		{`{"type":"a","payload":{},"metadata":"x"}`, "event.metadata"},
 		{`{"type":"a","payload":{},"extra":1}`, "event.extra"},
+		{`{"type":"a","payload":{"x":[12345678901234567890]}}`, "event"},
+		{`{"type":"a","payload":{"x":-9007199254740992}}`, "event"},
+		{`{"type":"a","payload":{"x":9007199254740992.5}}`, "event"}, // canonically an integer
+		{`{"type":"a","payload":{"x":1e20}}`, "event"},
+		{`{"type":"a","payload":{"x":1000000000000000000000001}}`, "event"}, // canonically 1e+24
 		{`{"type":"a","payload":{"x":"` + strings.Repeat("a", 1000) + `"}}`, "event"},
 	} {
 		_, err := protocol.ParseEvent([]byte(c.text), 1000)
@@ -64,6 +69,34 @@ func TestHashIsOfTheValue(t *testing.T) {
 	}
 	if e, err := protocol.CheckEvent(want.Canonical, 1000); err != nil || e.Hash != want.Hash {
 		t.Error(err)
+	}
+}
+
+// TestExactNumbers demands that a member takes the numbers that a client may
+// send, and no others: an author whose batches are refused would be blamed.
+func TestExactNumbers(t *testing.T) {
+	for number, want := range map[string]string{
+		"9007199254740991": "9007199254740991", "-9007199254740991": "-9007199254740991",
+		"1e21": "1e+21", "1.5": "1.5", "9.007199254740991e15": "9007199254740991", "12345678901234567890e5": "1.2345678901234568e+24",
+	} {
+		e, err := protocol.ParseEvent([]byte(`{"type":"a","payload":{"x":`+number+`}}`), 1000)
+		if err != nil || string(e.Canonical) != `{"payload":{"x":`+want+`},"type":"a"}` {
+			t.Errorf("%s: %s %v", number, e.Canonical, err)
+		}
+		if _, err := protocol.CheckEvent(e.Canonical, 1000); err != nil {
+			t.Errorf("%s: %v", number, err)
+		}
+	}
+	for _, number := range []string{"9007199254740992", "-9007199254740992", "100000000000000000000"} {
+		text := []byte(`{"payload":{"x":` + number + `},"type":"a"}`)
+		_, err := protocol.CheckEvent(text, 1000)
+		var field *protocol.FieldError
+		if !errors.As(err, &field) || field.Field != "event" || !strings.Contains(field.Problem, "string") {
+			t.Errorf("%s: %v", number, err)
+		}
+		if err := jcs.Valid(text); err != nil {
+			t.Errorf("%s is canonical all the same: %v", number, err)
+		}
 	}
 }
 

@@ -73,6 +73,12 @@ func TestEventVectors(t *testing.T) {
 		`{"type":"a.b","payload":[]}`,
 		`{"type":"a.b","payload":{},"extra":true}`,
 		`{"type":"a.b","payload":{},"payload":{}}`,
+		`{"type":"a.b","payload":{"n":[9007199254740991,-9007199254740991,0.1,1e21,1e-7]}}`,
+		`{"type":"a.b","payload":{"n":9007199254740992}}`,
+		`{"type":"a.b","payload":{"n":-9007199254740992}}`,
+		`{"type":"a.b","payload":{"n":12345678901234567890}}`,
+		`{"type":"a.b","payload":{"n":1000000000000000000001}}`,
+		`{"type":"a.b","payload":{"n":1e20}}`,
 	} {
 		v := eventVector{Event: text}
 		e, err := protocol.ParseEvent([]byte(text), 1<<16)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
@@ -22,7 +25,9 @@ func newAttest() *cobra.Command {
 		Use:   "attest [EVENT.json]",
 		Short: "Have an event witnessed, and print the answer with its proof",
 		Long: `Has an event witnessed by a quorum of the network. The event is a file, or
-standard input (-), or given by --type and --payload.`,
+standard input (-), or given by --type and --payload. The nodes are asked in
+turn: the next one if it is certain that the event is not in the log of the one
+before.`,
 		Example: `  strata attest --type order.created --payload '{"amount":1000}' --out proof.json
   strata attest event.json --attestors node-1,node-2,node-3
   echo '{"type":"a.b","payload":{}}' | strata attest --url http://127.0.0.1:8401 --token "$TOKEN" -`,
@@ -61,7 +66,7 @@ standard input (-), or given by --type and --payload.`,
 		if key != "" {
 			headers["Idempotency-Key"] = key
 		}
-		answer, err := call(cmd.Context(), "POST", to.urls[0]+"/v1/witness/attest", to.token, body, headers)
+		answer, err := attestAny(cmd.Context(), to, body, headers)
 		if err != nil {
 			return err
 		}
@@ -72,6 +77,29 @@ standard input (-), or given by --type and --payload.`,
 		return err
 	}
 	return cmd
+}
+
+// attestAny asks the nodes in turn, for as long as it is certain that the event
+// is in none of their logs.
+func attestAny(ctx context.Context, to *target, body []byte, headers map[string]string) (answer []byte, err error) {
+	for _, url := range to.urls {
+		answer, err = call(ctx, "POST", url+"/v1/witness/attest", to.token, body, headers)
+		if err == nil || !elsewhere(err) {
+			break
+		}
+	}
+	return answer, err
+}
+
+// elsewhere reports whether another node may do what one has not: the one was
+// not reached, or cannot attest now and says that it has not.
+func elsewhere(err error) bool {
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" {
+		return true
+	}
+	var refused *apiError
+	return errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable && refused.Details["definite"] == true
 }
 
 // attestEvent puts the event together from a file or from flags.

@@ -56,12 +56,14 @@ line shows. Without, --clients each send one event after the other.`,
 	f.DurationVar(&cfg.Duration, "for", 10*time.Second, "how long to measure")
 	f.DurationVar(&cfg.Warmup, "warmup", 2*time.Second, "how long to send before measuring")
 	f.IntVar(&cfg.EventBytes, "event-bytes", load.DefaultEventBytes, "size of an event")
+	f.BoolVar(&cfg.Anchor, "anchor", false, "send anchors and wait until they are ordered, instead of attesting events")
 	f.DurationVar(&cfg.Timeout, "timeout", time.Second, "how long to wait for a quorum, up to 5s")
 	f.Uint64Var(&cfg.Seed, "seed", 0, "makes events reproducible; 0 draws one")
 	f.IntVar(&cfg.Verify, "verify", 0, "check every Nth answer")
 	f.IntVar(&procs, "procs", 1, "processors to use; few leave more to nodes on the same machine")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	f.StringVarP(&out, "out", "o", "", "file to write the JSON to")
+	completeWords(cmd, "arrival", string(load.Constant), string(load.Poisson))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		d, err := to.resolve()
 		if err != nil {
@@ -73,7 +75,13 @@ line shows. Without, --clients each send one event after the other.`,
 		if r == nil {
 			return err
 		}
-		return errors.Join(err, tellBench(cmd, r, asJSON, out))
+		if err := errors.Join(err, tellBench(cmd, r, asJSON, out)); err != nil {
+			return err
+		}
+		if r.Sent > 0 && r.OK == 0 {
+			return failedf("none of %d events was attested", r.Sent)
+		}
+		return nil
 	}
 	return cmd
 }

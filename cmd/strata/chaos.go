@@ -33,7 +33,7 @@ type chaosOptions struct {
 }
 
 func newChaos() *cobra.Command {
-	o := chaosOptions{dev: devOptions{network: "strata.example/chaos"}}
+	var o chaosOptions
 	cmd := &cobra.Command{
 		Use:   "chaos",
 		Short: "Run a local network under fire, and judge what it acknowledged",
@@ -61,6 +61,7 @@ from standard input and done at once:
 	f.Float64Var(&o.rate, "rate", 50, "events a second to attest meanwhile")
 	f.Uint64Var(&o.seed, "seed", 1, "decides the random faults")
 	f.BoolVar(&o.asJSON, "json", false, "print the verdict as JSON")
+	completeWords(cmd, "log-level", wordsOf("log.level")...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runChaos(cmd, o) }
 	return cmd
 }
@@ -78,7 +79,7 @@ func runChaos(cmd *cobra.Command, o chaosOptions) error {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		o.dev.data = filepath.Join(dir, "net")
+		o.dev.data, o.dev.network = filepath.Join(dir, "net"), "strata.example/chaos"
 	}
 	var err error
 	if o.dev.data, err = filepath.Abs(o.dev.data); err != nil {

@@ -84,7 +84,7 @@ func (l *chaosLoad) run(ctx context.Context, rate float64) {
 
 // attest sends an event to one node after the other until one acknowledges it.
 func (l *chaosLoad) attest(ctx context.Context, n int) {
-	body := fmt.Appendf(nil, `{"event":{"type":"chaos.event","payload":{"n":%d,"run":%d}},"timeout_ms":%d}`,
+	body := fmt.Appendf(nil, `{"event":{"type":"chaos.event","payload":{"n":%d,"run":"%d"}},"timeout_ms":%d}`,
 		n, l.started.UnixNano(), chaosTimeout.Milliseconds())
 	begin := time.Now()
 	for try := range len(l.nodes) {

@@ -20,19 +20,20 @@ import (
 	"github.com/strataos/strataos/protocol/proof"
 )
 
-// TestKillUnderLoad kills nodes of a network with SIGKILL, one at a time and
-// some twice, while clients attest. Whatever was acknowledged must be verified
+// TestKillUnderLoad kills every node of a network with SIGKILL, one at a time
+// and some twice, while clients attest. Whatever was acknowledged must be verified
 // by every node afterwards, with one root for each size of each log and one
 // entry for each leaf, whoever tells it.
 func TestKillUnderLoad(t *testing.T) {
-	rounds := 6
-	if testing.Short() {
-		rounds = 2
-	}
 	net := startProcesses(t)
 	load := net.load()
-	for round := range rounds {
-		i := rand.IntN(len(net.info.Nodes))
+	victims := rand.Perm(len(net.info.Nodes))
+	if !testing.Short() {
+		for range 2 {
+			victims = append(victims, rand.IntN(len(net.info.Nodes)))
+		}
+	}
+	for round, i := range victims {
 		load.awaitMore(50)
 		net.kill(i)
 		load.awaitMore(50) // three of four go on
@@ -47,6 +48,7 @@ func TestKillUnderLoad(t *testing.T) {
 type processes struct {
 	t      *testing.T
 	dir    string
+	out    *output // of strata dev
 	info   *devInfo
 	policy *proof.Policy
 	pids   []int
@@ -55,16 +57,9 @@ type processes struct {
 func startProcesses(t *testing.T) *processes {
 	t.Helper()
 	p := &processes{t: t, dir: filepath.Join(t.TempDir(), "net")}
-	_, out := p.spawn("dev", "--data", p.dir, "--http-port", "0")
+	_, p.out = p.spawn("dev", "--data", p.dir, "--http-port", "0")
 	// Until it has greeted, dev takes a node that stops for a failed start.
-	if err := poll(30*time.Second, func() error {
-		if !strings.Contains(out.String(), "Ctrl-C") {
-			return fmt.Errorf("strata dev is not up:\n%s", out)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
+	p.await("Ctrl-C")
 	var err error
 	if p.info, err = readDev(p.dir); err != nil {
 		t.Fatal(err)
@@ -80,6 +75,19 @@ func startProcesses(t *testing.T) *processes {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// await waits until strata dev has printed a text.
+func (p *processes) await(text string) {
+	p.t.Helper()
+	if err := poll(readyIn, func() error {
+		if !strings.Contains(p.out.String(), text) {
+			return fmt.Errorf("strata dev does not say %q:\n%s", text, p.out)
+		}
+		return nil
+	}); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // spawn starts the command as a process that ends with the test.
@@ -137,7 +145,7 @@ func (p *processes) restart(i int) {
 	proc, _ := p.spawn("run", "--config", filepath.Join(n.Data, "config.toml"),
 		"--tokens", filepath.Join(p.dir, devTokens), "--http-listen", strings.TrimPrefix(n.URL, "http://"))
 	p.pids[i] = proc.Pid
-	if err := poll(30*time.Second, func() error { return ready(n.URL) }); err != nil {
+	if err := poll(readyIn, func() error { return ready(n.URL) }); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -11,16 +11,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/strataos/strataos/cmd/strata/internal/term"
 	"github.com/strataos/strataos/node/auth"
+	"github.com/strataos/strataos/node/config"
 	"github.com/strataos/strataos/node/setup"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 const (
+	devName   = "strata.example/dev"
 	devTokens = "tokens.json"
 	// devReady is how long the nodes may take to be ready.
 	devReady = 30 * time.Second
@@ -34,7 +38,7 @@ type devOptions struct {
 	data      string
 	httpPort  int
 	inProcess bool
-	network   string
+	network   string // "" takes the network that the folder has
 	logLevel  string
 	// settings are more settings of a node, if not nil.
 	settings func(name string) map[string]string
@@ -58,8 +62,9 @@ and the nodes.`,
 	f.StringVar(&o.data, "data", defaultDev, "folder of the network")
 	f.IntVar(&o.httpPort, "http-port", 8401, "the first node's port of the API; the others' follow (0: any that are free)")
 	f.BoolVar(&o.inProcess, "in-process", false, "run all nodes in this process")
-	f.StringVar(&o.network, "network", "strata.example/dev", "name of the network")
+	f.StringVar(&o.network, "network", "", "name of the network (default: that of --data, or "+devName+")")
 	f.StringVar(&o.logLevel, "log-level", "info", "least severe messages in the nodes' logs")
+	completeWords(cmd, "log-level", wordsOf("log.level")...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return runDev(cmd, o) }
 	return cmd
 }
@@ -113,7 +118,7 @@ func startDev(ctx context.Context, o devOptions, progress *term.Progress) (*devN
 	d := &devNetwork{options: o, info: devInfo{
 		Network: g.Network, Token: token, Policy: filepath.Join(o.data, setup.PolicyFile),
 	}}
-	ports, err := apiPorts(o)
+	ports, err := apiPorts(o, g)
 	if err != nil {
 		return nil, err
 	}
@@ -158,19 +163,7 @@ func (d *devNetwork) restart(ctx context.Context, i int) error {
 func devGenesis(o devOptions) (*protocol.Genesis, error) {
 	text, err := os.ReadFile(filepath.Join(o.data, setup.GenesisFile))
 	if errors.Is(err, os.ErrNotExist) {
-		var plan []setup.Node
-		ports, err := freePorts(o.nodes)
-		if err != nil {
-			return nil, err
-		}
-		for i, port := range ports {
-			plan = append(plan, setup.Node{
-				Name:       fmt.Sprintf("node-%d", i+1),
-				PeerAddr:   fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port),
-				HTTPListen: fmt.Sprintf("127.0.0.1:%d", max(o.httpPort, 8401)+i), // dev sets it at each start
-			})
-		}
-		return setup.Create(o.data, o.network, plan)
+		return makeDev(o)
 	}
 	if err != nil {
 		return nil, err
@@ -179,10 +172,41 @@ func devGenesis(o devOptions) (*protocol.Genesis, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.network != "" && g.Network != o.network {
+		return nil, fmt.Errorf("%s holds the network %s: use another --data folder for %s, or remove this one", o.data, g.Network, o.network)
+	}
 	if len(g.Members) != o.nodes {
 		return nil, fmt.Errorf("%s holds a network of %d nodes: use --nodes %d, or another --data folder, or remove this one", o.data, len(g.Members), len(g.Members))
 	}
 	return g, nil
+}
+
+// makeDev makes the files of a network on this machine.
+func makeDev(o devOptions) (*protocol.Genesis, error) {
+	peers, err := freePorts(2 * o.nodes)
+	if err != nil {
+		return nil, err
+	}
+	apis := peers[o.nodes:]
+	var plan []setup.Node
+	for i := range o.nodes {
+		if o.httpPort != 0 {
+			apis[i] = o.httpPort + i
+		}
+		api := fmt.Sprintf("127.0.0.1:%d", apis[i])
+		plan = append(plan, setup.Node{
+			Name:     fmt.Sprintf("node-%d", i+1),
+			PeerAddr: fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", peers[i]),
+			// dev sets both again at each start.
+			HTTPListen: api, Tokens: "../" + devTokens,
+			URL: "http://" + api,
+		})
+	}
+	name := o.network
+	if name == "" {
+		name = devName
+	}
+	return setup.Create(o.data, name, plan)
 }
 
 // freePorts finds ports that nobody listens on. All are held while it looks,
@@ -200,9 +224,13 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// apiPorts are the ports of the nodes' APIs, which must be free.
-func apiPorts(o devOptions) ([]int, error) {
+// apiPorts are the ports of the nodes' APIs, which must be free. Where any will
+// do, they are those of the nodes' files, if nobody else has taken one.
+func apiPorts(o devOptions, g *protocol.Genesis) ([]int, error) {
 	if o.httpPort == 0 {
+		if ports, err := portsOfFiles(o, g); err == nil {
+			return ports, nil
+		}
 		return freePorts(o.nodes)
 	}
 	var ports []int
@@ -211,6 +239,30 @@ func apiPorts(o devOptions) ([]int, error) {
 			return nil, err
 		}
 		ports = append(ports, o.httpPort+i)
+	}
+	return ports, nil
+}
+
+// portsOfFiles reads the ports that the nodes' files name, if all are free.
+func portsOfFiles(o devOptions, g *protocol.Genesis) ([]int, error) {
+	var ports []int
+	for _, m := range g.Members {
+		cfg, _, err := config.Load(filepath.Join(o.data, m.Name, setup.ConfigFile), nil, nil)
+		if err != nil {
+			return nil, err
+		}
+		_, text, err := net.SplitHostPort(cfg.HTTPListen)
+		if err != nil {
+			return nil, err
+		}
+		port, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkPort(port); err != nil {
+			return nil, err
+		}
+		ports = append(ports, port)
 	}
 	return ports, nil
 }
@@ -249,19 +301,22 @@ func (d *devNetwork) writeInfo() error {
 	return os.Rename(file+".new", file)
 }
 
-// awaitReady waits until every node says that it is ready.
+// awaitReady waits until every node says that it is ready, and no longer than
+// until one of them stops.
 func (d *devNetwork) awaitReady(parent context.Context, progress *term.Progress) error {
 	ctx, cancel := context.WithTimeout(parent, devReady)
 	defer cancel()
-	for i, n := range d.info.Nodes {
+	ends := d.ends(ctx)
+	for _, n := range d.info.Nodes {
 		progress.Update("waiting for %s", n.Name)
 		for {
 			if _, err := call(ctx, "GET", n.URL+"/readyz", "", nil, nil); err == nil {
 				break
 			}
 			select {
-			case err := <-d.runners[i].done():
-				return failedf("%s stopped: %v\n%s", n.Name, err, logTail(n.Data))
+			case e := <-ends:
+				stopped := d.info.Nodes[e.node]
+				return failedf("%s stopped%s\n%s", stopped.Name, e.reason(), logTail(stopped.Data))
 			case <-ctx.Done():
 				if parent.Err() != nil {
 					return failedf("interrupted before the network was up")
@@ -275,13 +330,46 @@ func (d *devNetwork) awaitReady(parent context.Context, progress *term.Progress)
 	return nil
 }
 
+// nodeEnd is a node that has stopped.
+type nodeEnd struct {
+	node int
+	err  error
+}
+
+// reason tells why it has stopped, if it said.
+func (e nodeEnd) reason() string {
+	if e.err == nil {
+		return ""
+	}
+	return ": " + e.err.Error()
+}
+
+// ends tells which nodes stop, until the context ends.
+func (d *devNetwork) ends(ctx context.Context) <-chan nodeEnd {
+	ends := make(chan nodeEnd)
+	for i, r := range d.runners {
+		go func() {
+			select {
+			case <-r.done():
+				select {
+				case ends <- nodeEnd{i, r.err()}:
+				case <-ctx.Done():
+				}
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ends
+}
+
 // greet prints how to use the network.
 func (d *devNetwork) greet(p *term.Printer) {
 	self, err := os.Executable()
 	if err != nil {
 		self = "strata"
 	}
-	p.Printf("\n%s is up: %d nodes, one of every three may fail or lie\n\n", p.Bold(d.info.Network), len(d.info.Nodes))
+	n := len(d.info.Nodes)
+	p.Printf("\n%s is up: %d nodes, of which %d may fail or lie\n\n", p.Bold(d.info.Network), n, quorum.Faults(n))
 	for _, n := range d.info.Nodes {
 		p.Printf("  %s  %s\n", n.Name, n.URL)
 	}
@@ -289,37 +377,45 @@ func (d *devNetwork) greet(p *term.Printer) {
 	p.Printf("Attest an event, and keep the proof:\n\n  %s\n\n", p.Cyan(fmt.Sprintf(
 		`curl -s %s/v1/witness/attest -H 'Authorization: Bearer %s' -d '{"event":{"type":"user.action","payload":{"action":"transfer","amount":1000}}}' | tee proof.json`,
 		d.info.Nodes[0].URL, d.info.Token)))
-	p.Printf("Check it offline:\n\n  %s\n\n", p.Cyan(fmt.Sprintf("%s verify --policy %s proof.json", self, d.info.Policy)))
+	p.Printf("Check it offline:\n\n  %s\n\n", p.Cyan(shellLine(self, "verify", "--policy", d.info.Policy, "proof.json")))
 	p.Printf("%s\n", p.Dim("Ctrl-C stops the network; its data stays in "+d.options.data))
 }
 
 // wait returns when the context ends. Nodes that stop meanwhile are told of;
 // the others go on.
 func (d *devNetwork) wait(ctx context.Context, p *term.Printer) {
-	type end struct {
-		node int
-		err  error
-	}
-	ends := make(chan end)
-	for i, r := range d.runners {
-		go func() {
-			select {
-			case err := <-r.done():
-				ends <- end{i, err}
-			case <-ctx.Done():
-			}
-		}()
-	}
-	for left := len(d.runners); left > 0; left-- {
+	ends := d.ends(ctx)
+	for range d.runners {
 		select {
 		case <-ctx.Done():
 			return
 		case e := <-ends:
 			n := d.info.Nodes[e.node]
-			p.Printf("%s %s stopped: %v\n%s  start it again: strata run --config %s --tokens %s --http-listen %s\n", p.Red("✗"), n.Name, e.err,
-				logTail(n.Data), filepath.Join(n.Data, setup.ConfigFile), filepath.Join(d.options.data, devTokens), n.URL[len("http://"):])
+			p.Printf("%s %s stopped%s\n%s  start it again: %s\n", p.Red("✗"), n.Name, e.reason(), logTail(n.Data), d.again(n))
 		}
 	}
+}
+
+// again is the command line that starts a node as it ran.
+func (d *devNetwork) again(n devNode) string {
+	self, err := os.Executable()
+	if err != nil {
+		self = "strata"
+	}
+	listen := strings.TrimPrefix(n.URL, "http://")
+	return shellLine(append([]string{self, "run"}, nodeArgs(d.options, n.Name, listen)...)...)
+}
+
+// shellLine writes a command so that a shell reads these arguments.
+func shellLine(args ...string) string {
+	for i, a := range args {
+		if a == "" || strings.ContainsFunc(a, func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_./:=,+@%", r)
+		}) {
+			args[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(args, " ")
 }
 
 // stop stops all nodes at once and waits for them.

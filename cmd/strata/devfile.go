@@ -40,11 +40,19 @@ func readDev(dir string) (*devInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	var d devInfo
-	if err := json.Unmarshal(text, &d); err != nil || len(d.Nodes) == 0 {
+	d, ok := parseDev(text)
+	if !ok {
 		return nil, fmt.Errorf("%s is damaged; `strata dev` writes it anew", filepath.Join(dir, devFile))
 	}
-	return &d, nil
+	return d, nil
+}
+
+func parseDev(text []byte) (*devInfo, bool) {
+	var d devInfo
+	if err := json.Unmarshal(text, &d); err != nil || len(d.Nodes) == 0 {
+		return nil, false
+	}
+	return &d, true
 }
 
 // target are the flags of commands that talk to nodes.
@@ -58,7 +66,8 @@ func addTarget(cmd *cobra.Command) *target {
 	t := &target{}
 	f := cmd.Flags()
 	f.StringArrayVar(&t.urls, "url", nil, "root of a node's API (repeat for several)")
-	f.StringVar(&t.token, "token", os.Getenv("STRATA_TOKEN"), "token of the API [STRATA_TOKEN]")
+	// The variable's value is no default: --help would print it.
+	f.StringVar(&t.token, "token", "", "token of the API [STRATA_TOKEN]")
 	f.StringVar(&t.dev, "dev", defaultDev, "without --url: folder of a local network of strata dev")
 	return t
 }
@@ -66,6 +75,9 @@ func addTarget(cmd *cobra.Command) *target {
 // resolve fills in what the flags leave open from the local network. The
 // answer is nil where --url names the nodes.
 func (t *target) resolve() (*devInfo, error) {
+	if t.token == "" {
+		t.token = os.Getenv("STRATA_TOKEN")
+	}
 	if len(t.urls) > 0 {
 		if t.token == "" {
 			return nil, errors.New("--token is missing: with --url, give the API's token or set STRATA_TOKEN")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ func newInit() *cobra.Command {
 		nodes              int
 		peerPort, httpPort int
 		members            []string
+		asJSON             bool
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
@@ -28,21 +30,26 @@ func newInit() *cobra.Command {
   genesis.json  founds the network; every node needs the same one
   policy        the C2SP trust policy that proofs are checked against
   NAME/         a node's configuration and keys: give it to who runs the node,
-                and to nobody else`,
+                and to nobody else
+
+PEERHOST is where the other members reach the node, by address or name; the
+node listens on all of its own addresses at that port. APIHOST is where its API
+listens, and URL where others find the API, if they are meant to.`,
 		Example: `  strata init --network ledger.example/prod --out net \
     --member acme=10.0.0.1:9401,127.0.0.1:8401 \
-    --member globex=10.0.1.1:9401,127.0.0.1:8401 …
+    --member globex=peer.globex.example:9401,127.0.0.1:8401,https://strata.globex.example …
   strata init --network ledger.example/test --nodes 4 --out net`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&network, "network", "", "name of the network, such as ledger.example/prod (required)")
 	f.StringVar(&out, "out", "", "folder to make (required)")
-	f.StringArrayVar(&members, "member", nil, "a node: NAME=PEERHOST:PORT,APIHOST:PORT (repeat)")
+	f.StringArrayVar(&members, "member", nil, "a node: NAME=PEERHOST:PORT,APIHOST:PORT[,URL] (repeat)")
 	f.IntVar(&nodes, "nodes", 0, "instead of --member: that many nodes on --host, named node-1 and so on")
 	f.StringVar(&host, "host", "127.0.0.1", "with --nodes: the address of all")
 	f.IntVar(&peerPort, "p2p-port", 9401, "with --nodes: the first node's port for peers")
 	f.IntVar(&httpPort, "http-port", 8401, "with --nodes: the first node's port of the API")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("network")
 	_ = cmd.MarkFlagRequired("out")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -58,7 +65,7 @@ func newInit() *cobra.Command {
 			return fmt.Errorf("say who the members are: either --member for each, or --nodes N")
 		}
 		for i := range nodes {
-			n, err := planNode(fmt.Sprintf("node-%d", i+1), fmt.Sprintf("%s:%d", host, peerPort+i), fmt.Sprintf("127.0.0.1:%d", httpPort+i))
+			n, err := planNode(fmt.Sprintf("node-%d", i+1), net.JoinHostPort(host, strconv.Itoa(peerPort+i)), fmt.Sprintf("127.0.0.1:%d", httpPort+i))
 			if err != nil {
 				return err
 			}
@@ -71,6 +78,12 @@ func newInit() *cobra.Command {
 		id, err := g.ID()
 		if err != nil {
 			return err
+		}
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), map[string]any{
+				"network": network, "id": id, "members": len(plan),
+				"genesis": filepath.Join(out, setup.GenesisFile), "policy": filepath.Join(out, setup.PolicyFile),
+			})
 		}
 		p := term.NewPrinter(cmd.OutOrStdout())
 		p.Printf("%s %s with %d members\n", p.Green("made"), p.Bold(network), len(plan))
@@ -85,30 +98,55 @@ func newInit() *cobra.Command {
 }
 
 func parseMember(s string) (setup.Node, error) {
-	name, addrs, ok := strings.Cut(s, "=")
-	peer, api, ok2 := strings.Cut(addrs, ",")
-	if !ok || !ok2 {
-		return setup.Node{}, fmt.Errorf("--member %q: want NAME=PEERHOST:PORT,APIHOST:PORT", s)
+	name, rest, ok := strings.Cut(s, "=")
+	parts := strings.SplitN(rest, ",", 3)
+	if !ok || len(parts) < 2 {
+		return setup.Node{}, fmt.Errorf("--member %q: want NAME=PEERHOST:PORT,APIHOST:PORT[,URL]", s)
 	}
-	return planNode(name, peer, api)
+	n, err := planNode(name, parts[0], parts[1])
+	if err == nil && len(parts) == 3 {
+		n.URL = strings.TrimSuffix(parts[2], "/")
+		if u, e := url.Parse(n.URL); e != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			err = fmt.Errorf("member %s: %q is not a URL such as https://api.acme.example", name, parts[2])
+		}
+	}
+	return n, err
 }
 
 // planNode turns addresses with ports into what setup takes.
 func planNode(name, peer, api string) (setup.Node, error) {
 	host, port, err := net.SplitHostPort(peer)
-	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 1 || n > 65535 {
+	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 1 || n > 65535 || host == "" {
 		return setup.Node{}, fmt.Errorf("member %s: %q is not an address with a port from 1 to 65535", name, peer)
 	}
-	kind := "dns"
-	if ip := net.ParseIP(host); ip != nil {
-		kind = "ip6"
-		if ip.To4() != nil {
-			kind = "ip4"
-		}
-	}
-	if _, port, err = net.SplitHostPort(api); err != nil || port == "" {
+	if _, apiPort, err := net.SplitHostPort(api); err != nil || apiPort == "" {
 		return setup.Node{}, fmt.Errorf("member %s: %q is not an address with a port", name, api)
 	}
-	_, peerPort, _ := net.SplitHostPort(peer)
-	return setup.Node{Name: name, PeerAddr: fmt.Sprintf("/%s/%s/tcp/%s", kind, host, peerPort), HTTPListen: api}, nil
+	kind, listen := listenHosts(host)
+	n := setup.Node{Name: name, PeerAddr: fmt.Sprintf("/%s/%s/tcp/%s", kind, host, port), HTTPListen: api}
+	for _, l := range listen {
+		n.PeerListen = append(n.PeerListen, l+"/tcp/"+port)
+	}
+	return n, nil
+}
+
+// listenHosts tells how a host's multiaddr begins, and where a node listens
+// that is dialled there. A name, or the address of a router, is not the node's
+// own: it listens on all that it has, but for a host that nobody else can reach.
+func listenHosts(host string) (kind string, listen []string) {
+	ip := net.ParseIP(host)
+	switch {
+	case host == "localhost":
+		return "dns", []string{"/ip4/127.0.0.1", "/ip6/::1"}
+	case ip == nil:
+		return "dns", []string{"/ip4/0.0.0.0", "/ip6/::"}
+	case ip.To4() != nil:
+		kind, listen = "ip4", []string{"/ip4/0.0.0.0"}
+	default:
+		kind, listen = "ip6", []string{"/ip6/::"}
+	}
+	if ip.IsLoopback() {
+		listen = []string{"/" + kind + "/" + host}
+	}
+	return kind, listen
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"runtime/debug"
@@ -84,26 +85,28 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 func newConfig() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "config",
-		Short:   "Print the configuration in force, and where each value comes from",
+		Use:   "config",
+		Short: "Print the configuration in force, and where each value comes from",
+		Long: `Prints the configuration in force, and where each value comes from. It exits
+with 2 if no node can run with it.`,
 		Example: "  strata config --config node-1/config.toml\n  STRATA_LOG_LEVEL=debug strata config --json",
 		Args:    cobra.NoArgs,
 	}
 	settings := addSettings(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		_, values, err := settings.load(cmd)
+		cfg, values, err := settings.load(cmd)
 		if err != nil {
 			return err
 		}
 		if asJSON {
-			return printJSON(cmd.OutOrStdout(), values)
+			return errors.Join(printJSON(cmd.OutOrStdout(), values), cfg.Validate())
 		}
 		rows := [][]string{{"SETTING", "VALUE", "FROM"}}
 		for _, v := range values {
 			rows = append(rows, []string{v.Key, v.Value, string(v.Source)})
 		}
-		return printTable(cmd.OutOrStdout(), rows)
+		return errors.Join(printTable(cmd.OutOrStdout(), rows), cfg.Validate())
 	}
 	return cmd
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/strataos/strataos/node/config"
@@ -19,79 +21,105 @@ import (
 // runner is a node of a local network that runs somewhere.
 type runner interface {
 	pid() int
-	// done is closed, or tells an error first, when the node has stopped.
-	done() <-chan error
+	// done is closed when the node has stopped; then err says why, or nil.
+	done() <-chan struct{}
+	err() error
 	interrupt()
 	kill()
 }
 
 const logFile = "node.log"
 
-// startRunner starts a node in a process of its own, or in this one.
-func startRunner(ctx context.Context, o devOptions, name string, port int) (runner, error) {
-	dir := filepath.Join(o.data, name)
+// nodeSettings are a node's settings that its file does not have.
+func nodeSettings(o devOptions, name, listen string) map[string]string {
 	settings := map[string]string{
 		"tokens":      filepath.Join(o.data, devTokens),
-		"http-listen": fmt.Sprintf("127.0.0.1:%d", port),
+		"http-listen": listen,
 		"log-level":   o.logLevel,
 	}
 	if o.settings != nil {
 		maps.Copy(settings, o.settings(name))
 	}
+	return settings
+}
+
+// nodeArgs are the arguments of strata run for a node.
+func nodeArgs(o devOptions, name, listen string) []string {
+	args := []string{"--config", filepath.Join(o.data, name, setup.ConfigFile)}
+	settings := nodeSettings(o, name, listen)
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		args = append(args, "--"+key+"="+settings[key])
+	}
+	return args
+}
+
+// startRunner starts a node in a process of its own, or in this one.
+func startRunner(ctx context.Context, o devOptions, name string, port int) (runner, error) {
+	dir, listen := filepath.Join(o.data, name), fmt.Sprintf("127.0.0.1:%d", port)
 	log, err := os.OpenFile(filepath.Join(dir, logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if o.inProcess {
-		return startInProcess(ctx, filepath.Join(dir, setup.ConfigFile), settings, log)
+		return startInProcess(ctx, filepath.Join(dir, setup.ConfigFile), nodeSettings(o, name, listen), log)
 	}
 	defer log.Close() // the process has its own
-	return startProcess(filepath.Join(dir, setup.ConfigFile), settings, log)
+	return startProcess(nodeArgs(o, name, listen), log)
 }
+
+// ending is how a runner ends.
+type ending struct {
+	ended  chan struct{}
+	reason error
+}
+
+func (e *ending) done() <-chan struct{} { return e.ended }
+func (e *ending) err() error            { return e.reason }
 
 // process is a node in a process of its own.
 type process struct {
-	cmd  *exec.Cmd
-	ends chan error
+	ending
+	cmd *exec.Cmd
 }
 
-func startProcess(configFile string, settings map[string]string, log *os.File) (runner, error) {
+func startProcess(args []string, log *os.File) (runner, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"run", "--config", configFile}
-	for name, value := range settings {
-		args = append(args, "--"+name+"="+value)
-	}
-	p := &process{cmd: exec.Command(self, args...), ends: make(chan error, 1)}
+	p := &process{cmd: exec.Command(self, append([]string{"run"}, args...)...)}
+	p.ended = make(chan struct{})
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = withoutSettings(os.Environ())
 	p.cmd.SysProcAttr = childAttributes()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
-		if err := p.cmd.Wait(); err != nil {
-			p.ends <- err
-		}
-		close(p.ends)
+		p.reason = p.cmd.Wait()
+		close(p.ended)
 	}()
 	return p, nil
 }
 
-func (p *process) pid() int           { return p.cmd.Process.Pid }
-func (p *process) done() <-chan error { return p.ends }
-func (p *process) interrupt()         { _ = p.cmd.Process.Signal(syscall.SIGTERM) } // it may have ended
-func (p *process) kill()              { _ = p.cmd.Process.Kill() }
+// withoutSettings drops the variables that are settings of one node: no two of
+// a local network can have the same.
+func withoutSettings(environ []string) []string {
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool { return strings.HasPrefix(kv, "STRATA_") })
+}
+
+func (p *process) pid() int   { return p.cmd.Process.Pid }
+func (p *process) interrupt() { _ = p.cmd.Process.Signal(syscall.SIGTERM) } // it may have ended
+func (p *process) kill()      { _ = p.cmd.Process.Kill() }
 
 // inProcess is a node in this process.
 type inProcess struct {
+	ending
 	stop context.CancelFunc
-	ends chan error
 }
 
 func startInProcess(ctx context.Context, configFile string, settings map[string]string, log io.WriteCloser) (runner, error) {
-	cfg, _, err := config.Load(configFile, os.Environ(), settings)
+	cfg, _, err := config.Load(configFile, nil, settings)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -101,20 +129,18 @@ func startInProcess(ctx context.Context, configFile string, settings map[string]
 	}
 	// The network's end is told to all nodes together, by interrupt.
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &inProcess{stop: stop, ends: make(chan error, 1)}
+	p := &inProcess{stop: stop}
+	p.ended = make(chan struct{})
 	go func() {
-		if err := errors.Join(waitNode(ctx, n), log.Close()); err != nil {
-			p.ends <- err
-		}
-		close(p.ends)
+		p.reason = errors.Join(waitNode(ctx, n), log.Close())
+		close(p.ended)
 	}()
 	return p, nil
 }
 
-func (p *inProcess) pid() int           { return os.Getpid() }
-func (p *inProcess) done() <-chan error { return p.ends }
-func (p *inProcess) interrupt()         { p.stop() }
-func (p *inProcess) kill()              { p.stop() }
+func (p *inProcess) pid() int   { return os.Getpid() }
+func (p *inProcess) interrupt() { p.stop() }
+func (p *inProcess) kill()      { p.stop() }
 
 // logTail returns the last lines of a node's log.
 func logTail(dir string) string {

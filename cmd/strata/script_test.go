@@ -2,18 +2,35 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"strata": main})
+	testscript.Main(leakFree{m}, map[string]func(){"strata": main})
+}
+
+// leakFree runs the tests and demands that they leave nothing running.
+type leakFree struct{ m *testing.M }
+
+func (l leakFree) Run() int {
+	code := l.m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	httpClient.CloseIdleConnections()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // TestScripts runs the command as a user would; see testdata/script.
@@ -23,17 +40,22 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": awaitNetwork,
 			"flip":  flipBytes,
+
+			"foreign": foreignVerify,
 		},
 	})
 }
 
 // awaitNetwork waits until all nodes of a local network are ready: await DIR.
 func awaitNetwork(ts *testscript.TestScript, _ bool, args []string) {
-	info, err := waitDev(ts.MkAbs(args[0]), 30*time.Second)
+	info, err := waitDev(ts.MkAbs(args[0]), readyIn)
 	ts.Check(err)
 	ts.Setenv("TOKEN", info.Token)
 	ts.Setenv("URL", info.Nodes[0].URL)
 }
+
+// readyIn is how long a network may take to be ready.
+const readyIn = 15 * time.Second
 
 // waitDev waits until a local network has come up and tells of it.
 func waitDev(dir string, d time.Duration) (*devInfo, error) {
@@ -43,6 +65,10 @@ func waitDev(dir string, d time.Duration) (*devInfo, error) {
 			return err
 		}
 		for _, n := range info.Nodes {
+			// The file may be that of the last start.
+			if err := syscall.Kill(n.PID, 0); err != nil {
+				return err
+			}
 			if err := ready(n.URL); err != nil {
 				return err
 			}

@@ -20,6 +20,9 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 	cmd.Flags().StringVarP(&f.file, "config", "c", "", "configuration file (TOML); STRATA_CONFIG names one too")
 	for _, s := range config.Settings {
 		f.given[s.Flag()] = cmd.Flags().String(s.Flag(), "", s.Usage+" ["+s.Env()+"]")
+		if len(s.Words) > 0 {
+			completeWords(cmd, s.Flag(), s.Words...)
+		}
 	}
 	return f
 }

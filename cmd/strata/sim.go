@@ -102,6 +102,7 @@ func newSimRun() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&scenario, "scenario", "storm", "name of a scenario that ships, or a TOML file")
+	completeWords(cmd, "scenario", simulation.Names()...)
 	f.Uint64Var(&seed, "seed", 1, "decides all that is left to chance")
 	f.StringVar(&trace, "trace", "", "file to write a readable log to; - is standard output")
 	f.StringVar(&report, "report", "", "file to write a page with plots to")
@@ -238,6 +239,7 @@ func newSimList() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&show, "show", "", "scenario to print the file of")
+	completeWords(cmd, "show", simulation.Names()...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if show != "" {
 			text, err := simulation.Source(show)

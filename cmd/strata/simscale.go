@@ -30,6 +30,7 @@ quorum, and what each member sends for an event.`,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&names, "scenario", []string{"lan", "wan-5-continents"}, "scenarios, by name or file")
+	completeWords(cmd, "scenario", simulation.Names()...)
 	f.IntSliceVar(&sizes, "nodes", []int{4, 7, 16, 31, 64, 100}, "numbers of members")
 	f.Uint64Var(&seed, "seed", 1, "decides all that is left to chance")
 	f.StringVar(&plot, "plot", "", "file to write a plot to, as SVG")

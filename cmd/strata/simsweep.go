@@ -29,6 +29,7 @@ prints the smallest run found and the command that repeats it, and exits with 1.
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&names, "scenario", nil, "scenarios to take in turn (default: all that ship)")
+	completeWords(cmd, "scenario", simulation.Names()...)
 	f.IntVar(&sweep.Seeds, "seeds", 100, "how many")
 	f.Uint64Var(&sweep.First, "first-seed", 0, "the first one")
 	f.IntVar(&workers, "workers", 0, "how many to run at once (default: one a processor)")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -21,7 +22,9 @@ type nodeStatus struct {
 	Entries   uint64 `json:"entries_certified"`
 	// Frozen are members that the node holds evidence against.
 	Frozen []string `json:"frozen,omitempty"`
-	Error  string   `json:"error,omitempty"`
+	// Answers says that there is a node, also where it tells nothing.
+	Answers bool   `json:"answers"`
+	Error   string `json:"error,omitempty"`
 }
 
 func newStatus() *cobra.Command {
@@ -29,8 +32,10 @@ func newStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the nodes of a network are",
-		Long:  "Asks nodes how they are. It exits with 1 if one of them is not ready.",
-		Args:  cobra.NoArgs,
+		Long: `Asks nodes how they are. It exits with 1 if one of them is not ready, or does
+not tell: one that is down does not answer, one that refuses does not know the
+token.`,
+		Args: cobra.NoArgs,
 	}
 	to := addTarget(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -63,6 +68,8 @@ func newStatus() *cobra.Command {
 func askStatus(ctx context.Context, url, token string) nodeStatus {
 	s := nodeStatus{URL: url}
 	text, err := call(ctx, "GET", url+"/v1/network", token, nil, nil)
+	var refusal *apiError
+	s.Answers = err == nil || errors.As(err, &refusal)
 	if err != nil {
 		s.Error = err.Error()
 		return s
@@ -106,7 +113,9 @@ func printStatus(cmd *cobra.Command, list []nodeStatus) error {
 			state = p.Yellow("not ready")
 		}
 		if s.Error != "" {
-			state = p.Red("down")
+			if state = p.Red("down"); s.Answers {
+				state = p.Yellow("refuses")
+			}
 			rows = append(rows, []string{"?", s.URL, state, "", "", s.Error})
 			continue
 		}

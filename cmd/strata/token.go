@@ -47,10 +47,15 @@ func newTokenCreate() *cobra.Command {
 	f.DurationVar(&spec.Lifetime, "lifetime", 0, "how long it is good for, such as 720h (default until revoked)")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("name")
+	completeWords(cmd, "tier", string(auth.Development), string(auth.Production), string(auth.Enterprise))
+	completeWords(cmd, "scope", string(auth.Read), string(auth.Write), string(auth.Admin))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, _, err := settings.load(cmd)
 		if err != nil {
 			return err
+		}
+		if cmd.Flags().Changed("lifetime") && spec.Lifetime <= 0 {
+			return fmt.Errorf("--lifetime is %v: want more than 0, such as 720h, or leave it out", spec.Lifetime)
 		}
 		spec.Tier = auth.Tier(tier)
 		for _, s := range scopes {
@@ -124,22 +129,30 @@ func tokenState(r auth.Record, now time.Time) string {
 }
 
 func newTokenRevoke() *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "revoke ID|NAME",
-		Short:   "End a token, within a second or two",
+		Short:   "End a token, or all with a name, within a second or two",
 		Example: "  strata token revoke --config node-1/config.toml checkout",
 		Args:    cobra.ExactArgs(1),
 	}
 	settings := addSettings(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, _, err := settings.load(cmd)
 		if err != nil {
 			return err
 		}
-		if err := auth.Revoke(cfg.Tokens, args[0]); err != nil {
+		ids, err := auth.Revoke(cfg.Tokens, args[0])
+		if err != nil {
 			return failed(err)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "revoked %s\n", args[0])
+		if asJSON {
+			return printJSON(cmd.OutOrStdout(), map[string]any{"revoked": ids, "file": cfg.Tokens})
+		}
+		for _, id := range ids {
+			fmt.Fprintf(cmd.OutOrStdout(), "revoked %s\n", id)
+		}
 		return nil
 	}
 	return cmd

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strataos/strataos/actors"
+	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/wire"
@@ -32,7 +34,7 @@ func TestAttest(t *testing.T) {
 	if err := json.Unmarshal(a.body, &got); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 5 || got["quorum"] != "3/3" || got["timestamp"] == nil || got["latency_ms"].(float64) < 0 {
+	if len(got) != 6 || got["causal_token"] != "0:2" || got["quorum"] != "3/3" || got["timestamp"] == nil || got["latency_ms"].(float64) < 0 {
 		t.Errorf("%s", a.body)
 	}
 	p, claims, err := proof.ParseAnswer(a.body)
@@ -213,4 +215,34 @@ func FuzzVerifyBody(f *testing.F) {
 			t.Errorf("%q: %d %s", body, a.status, a.body)
 		}
 	})
+}
+
+func TestPatience(t *testing.T) {
+	f := newFixture(t)
+	for more, want := range map[string]time.Duration{
+		"": time.Second, `,"timeout_ms":5000`: 5 * time.Second, `,"timeout_ms":200`: 200 * time.Millisecond,
+	} {
+		f.mustAttest(strings.Replace(eventBody(1), "}}}", "}}"+more+"}", 1))
+		if f.patience > want || f.patience < want-want/4 {
+			t.Errorf("%q waits for %v, want %v", more, f.patience, want)
+		}
+	}
+}
+
+func TestManyAttestations(t *testing.T) {
+	f := newFixture(t)
+	hash := decode[struct{ Hash string }](t, f.mustAttest(eventBody(1))).Hash
+	for found, want := range map[int]verifyAnswer{
+		1: {Count: 1}, store.MaxCounted: {Count: store.MaxCounted}, store.MaxCounted + 1: {Count: store.MaxCounted, CountIsLowerBound: true},
+	} {
+		f.found = found
+		a := f.do("GET", "/v1/witness/verify/"+hash, "")
+		got := decode[verifyAnswer](t, a)
+		if got.Count != want.Count || got.CountIsLowerBound != want.CountIsLowerBound {
+			t.Errorf("of %d: %d, %v", found, got.Count, got.CountIsLowerBound)
+		}
+		if _, _, err := proof.ParseAnswer(a.body); err != nil {
+			t.Errorf("%s: %v", a.body, err)
+		}
+	}
 }

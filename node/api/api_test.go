@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,11 +54,14 @@ type fixture struct {
 	clock     time.Time
 	tail      merkle.Tail
 	calls     int
-	fail      error // what Attest answers, if not nil
-	failAfter bool  // the event goes into the log all the same
+	last      actors.Submission
+	patience  time.Duration // of the last
+	fail      error         // what Attest answers, if not nil
+	failAfter bool          // the event goes into the log all the same
 	reachable []bool
 	status    actors.Status
 	broken    bool // lookups and records fail
+	found     int  // how many attestations a lookup finds, if not 0
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -117,15 +121,15 @@ func (f *fixture) open() {
 		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
 		Status:    func() *actors.Status { return &f.status },
 		Reachable: func() []bool { return f.reachable },
-		WaitCertified: func(ctx context.Context, _ protocol.MemberID, size uint64) error {
-			f.mu.Lock()
-			claim, _, err := f.store.Certificate(0, witness.Latest)
-			f.mu.Unlock()
-			if err == nil && claim.Size < size {
-				<-ctx.Done()
-				return ctx.Err()
+		Wait: func(ctx context.Context, condition func() bool) error {
+			for !condition() {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(time.Millisecond):
+				}
 			}
-			return err
+			return nil
 		},
 		Tokens: f.tokens, Version: "test", Now: f.now,
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
@@ -153,13 +157,20 @@ func (f *fixture) now() time.Time {
 
 // Submit implements Submitter: the event goes into the log in a batch of its
 // own, which the first three members cosign.
-func (f *fixture) Submit(_ context.Context, s actors.Submission) (*actors.Outcome, error) {
+func (f *fixture) Submit(ctx context.Context, s actors.Submission) (*actors.Outcome, error) {
 	now := protocol.Micros(f.now().UnixMicro())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++
-	if f.fail != nil && !f.failAfter {
+	f.last = s
+	if end, ok := ctx.Deadline(); ok {
+		f.patience = time.Until(end)
+	}
+	if f.fail != nil && (!f.failAfter || s.At != 0) {
 		return nil, f.fail
+	}
+	if s.At != 0 {
+		return f.certified(s, f.entryAt(s.At), s.At)
 	}
 	old := f.tail.Size()
 	b := &wire.Batch{Old: old, Time: now, Items: []wire.Item{{Kind: s.Kind, TTL: s.TTL, Body: s.Body}}}
@@ -168,33 +179,58 @@ func (f *fixture) Submit(_ context.Context, s actors.Submission) (*actors.Outcom
 	leaf, _ := entry.LeafHash(nil)
 	f.tail.Append(leaf)
 	b.Root = f.tail.Root()
-	cp := f.com.Checkpoint(0, b.Size(), b.Root)
-	claim := quorum.Claim{Size: b.Size(), Root: b.Root}
-	for i := range 3 {
-		sig := f.signers[i].Cosign(cp, now.Seconds())
-		claim.Cosigs = append(claim.Cosigs, quorum.Cosignature{Member: protocol.MemberID(i), Time: sig.Time, Sig: sig.Bytes})
-	}
-	b.CosignTime, b.Cosignature = claim.Cosigs[0].Time, claim.Cosigs[0].Sig
+	signed := f.signers[0].Cosign(f.com.Checkpoint(0, b.Size(), b.Root), now.Seconds())
+	b.CosignTime, b.Cosignature = signed.Time, signed.Bytes
 	encoded, err := wire.Encode(b)
 	if err != nil {
 		return nil, err
 	}
-	recs := []witness.Record{witness.PutBatch{Old: old, Encoded: encoded, Hashes: f.tail.HashesFrom(old), Entries: []protocol.Entry{entry}}}
-	if f.fail == nil {
-		recs = append(recs, witness.PutCertificate{Claim: claim})
-	}
-	if err := f.store.Write(recs, true); err != nil {
+	put := witness.PutBatch{Old: old, Encoded: encoded, Hashes: f.tail.HashesFrom(old), Entries: []protocol.Entry{entry}}
+	if err := f.store.Write([]witness.Record{put}, true); err != nil {
 		return nil, err
 	}
+	f.status.Logs[0].Stored = b.Size()
 	if f.fail != nil {
 		return nil, f.fail
+	}
+	return f.certified(s, entry, old+1)
+}
+
+// certified has as many members cosign the log as a submission asks for, and
+// those that it names.
+func (f *fixture) certified(s actors.Submission, entry protocol.Entry, index uint64) (*actors.Outcome, error) {
+	cp := f.com.Checkpoint(0, f.tail.Size(), protocol.Hash(f.tail.Root()))
+	claim := quorum.Claim{Size: cp.Size, Root: cp.Root}
+	for i := range protocol.MemberID(4) {
+		if int(i) >= max(s.Need, 3) && !slices.Contains(s.Attestors, i) {
+			continue
+		}
+		sig := f.signers[i].Cosign(cp, entry.Time.Seconds())
+		claim.Cosigs = append(claim.Cosigs, quorum.Cosignature{Member: i, Time: sig.Time, Sig: sig.Bytes})
+	}
+	if err := f.store.Write([]witness.Record{witness.PutCertificate{Claim: claim}}, true); err != nil {
+		return nil, err
 	}
 	cert, err := f.com.Verify(claim)
 	if err != nil {
 		return nil, err
 	}
 	view := f.tail.Snapshot()
-	return &actors.Outcome{Entry: entry, Index: old + 1, Batch: b.Size(), Cert: cert, Checkpoint: proof.NewCheckpoint(f.com, cert), Tree: &view}, nil
+	return &actors.Outcome{Entry: entry, Index: index, Batch: index + 1, Cert: cert, Checkpoint: proof.NewCheckpoint(f.com, cert), Tree: &view}, nil
+}
+
+// entryAt reads the entry of a leaf from the batch that has it alone.
+func (f *fixture) entryAt(leaf uint64) protocol.Entry {
+	f.t.Helper()
+	encoded, err := f.store.BatchAt(0, leaf)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	b, err := wire.DecodeBatch(encoded, wire.MaxMessage(f.genesis.Params))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return b.Items[0].Entry(b.Time)
 }
 
 // lookups and records fail when the fixture is broken.
@@ -207,7 +243,11 @@ func (l lookups) Find(hash protocol.Hash) (store.Found, int, error) {
 	if l.f.broken {
 		return store.Found{}, 0, io.ErrUnexpectedEOF
 	}
-	return l.Lookup.Find(hash)
+	found, n, err := l.Lookup.Find(hash)
+	if l.f.found > 0 {
+		n = l.f.found
+	}
+	return found, n, err
 }
 
 type records struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/actors"
-	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
 )
@@ -42,29 +42,35 @@ func (s *Server) attest(x *exchange) error {
 	return nil
 }
 
-// submit attests an event and returns the answer in a buffer of the pool.
+// submit attests an event, behind what its client has seen, and returns the answer in a buffer of the pool.
 func (s *Server) submit(ctx context.Context, x *exchange, req *attestRequest) (*[]byte, error) {
+	after, err := s.seenByClient(x)
+	if err != nil {
+		return nil, err
+	}
 	out, err := s.Submitter.Submit(ctx, actors.Submission{
-		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash, Need: req.required, Attestors: req.attestors,
+		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash,
+		Need: req.required, Attestors: req.attestors, After: after, At: req.at,
 	})
 	if err != nil {
-		return nil, s.attestError(x, req, err)
+		return nil, s.submitError(x, err, req.pending())
 	}
 	p, err := s.prove(out)
 	if err != nil {
 		return nil, err
 	}
-	return s.attestAnswer(x, req, out.Entry, p), nil
+	return s.attestAnswer(x, req, out.Entry, out.Batch, p), nil
 }
 
 // prove makes the proof of an outcome, from the tree in memory if it reaches
-// back so far.
+// back so far. The certificate is the outcome's in any case: the stored ones may
+// have fewer cosignatures.
 func (s *Server) prove(out *actors.Outcome) (*proof.Proof, error) {
+	var tree tlog.HashReader = out.Tree
 	if out.Index < out.Tree.Base() {
-		p, _, err := s.Lookup.Prove(store.Found{Log: s.Self, Index: out.Index, Entry: out.Entry})
-		return p, err
+		tree = s.Lookup.Hashes(s.Self)
 	}
-	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), out.Tree)
+	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), tree)
 	if err != nil {
 		return nil, fmt.Errorf("prove leaf %d: %w", out.Index, err)
 	}
@@ -72,7 +78,7 @@ func (s *Server) prove(out *actors.Outcome) (*proof.Proof, error) {
 }
 
 // attestAnswer writes the answer to an attestation.
-func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry, p *proof.Proof) *[]byte {
+func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry, batch uint64, p *proof.Proof) *[]byte {
 	buf := bodies.Get().(*[]byte)
 	b := append((*buf)[:0], `{"timestamp":`...)
 	b = strconv.AppendInt(b, e.Time.Millis(), 10)
@@ -84,42 +90,58 @@ func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry,
 	b = strconv.AppendInt(b, int64(req.required), 10)
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
-	b = append(b, `,"proof":`...)
+	b = append(b, `,"causal_token":"`...)
+	b = appendToken(b, []protocol.Seen{{Member: s.Self, Size: batch}})
+	b = append(b, `","proof":`...)
 	b = p.AppendJSON(b)
 	*buf = append(b, '}', '\n')
 	return buf
 }
 
-// attestError says what became of an event that was not certified in time.
-func (s *Server) attestError(x *exchange, req *attestRequest, err error) error {
+// pending is a submission whose outcome is not known, for the error that says so.
+type pending struct {
+	hash      protocol.Hash
+	find      string // the request that tells more
+	required  int
+	attestors []protocol.MemberID
+	timeout   time.Duration
+}
+
+func (req *attestRequest) pending() pending {
+	return pending{
+		hash: req.event.Hash, find: "GET /v1/witness/verify/" + req.event.Hash.String(),
+		required: req.required, attestors: req.attestors, timeout: req.timeout,
+	}
+}
+
+// submitError says what became of something that was not certified in time.
+func (s *Server) submitError(x *exchange, err error, p pending) error {
 	var timeout *actors.TimeoutError
 	switch {
 	case errors.As(err, &timeout):
-		return s.timeoutError(req, timeout)
+		return s.timeoutError(p, timeout)
+	case errors.Is(err, actors.ErrBehind):
+		return behind(err)
 	case errors.Is(err, actors.ErrOverloaded):
 		x.Header().Set("Retry-After", "1")
 		return errorf(codeOverloaded, "more events wait to be certified than this node takes; try again, or another node")
 	case errors.Is(err, actors.ErrLogStopped):
 		return errorf(codeLogStopped, "%v; use another node", err)
 	case errors.Is(err, actors.ErrClosed):
-		return whereabouts(errorf(codeInterrupted, "the node is stopping; the event may or may not be in its log"), req)
+		return p.whereabouts(errorf(codeInterrupted, "the node is stopping; the event may or may not be in its log"))
 	case errors.Is(err, actors.ErrInterrupted):
-		return whereabouts(errorf(codeInterrupted, "%v", err), req)
+		return p.whereabouts(errorf(codeInterrupted, "%v", err))
 	}
 	return err
 }
 
-func (s *Server) timeoutError(req *attestRequest, t *actors.TimeoutError) error {
-	e := errorf(codeQuorumTimeout, "%d of %d cosignatures came within %d ms", len(t.Signers), req.required, req.timeout.Milliseconds()).
-		with("required", req.required).with("achieved", len(t.Signers)).
-		with("timeout_ms", req.timeout.Milliseconds()).with("definite", !t.InLog)
+func (s *Server) timeoutError(p pending, t *actors.TimeoutError) error {
+	e := errorf(codeQuorumTimeout, "%d of %d cosignatures came within %d ms", len(t.Signers), p.required, p.timeout.Milliseconds()).
+		with("required", p.required).with("achieved", len(t.Signers)).
+		with("timeout_ms", p.timeout.Milliseconds()).with("definite", !t.InLog)
 	var missing []string
-	for _, id := range req.attestors {
-		signed := false
-		for _, signer := range t.Signers {
-			signed = signed || signer == id
-		}
-		if !signed {
+	for _, id := range p.attestors {
+		if !slices.Contains(t.Signers, id) {
 			missing = append(missing, s.Committee.Name(id))
 		}
 	}
@@ -127,15 +149,14 @@ func (s *Server) timeoutError(req *attestRequest, t *actors.TimeoutError) error 
 		e = e.with("missing_attestors", missing)
 	}
 	if t.InLog {
-		return whereabouts(e, req)
+		return p.whereabouts(e)
 	}
 	return e
 }
 
-// whereabouts tells how to find out what became of an event.
-func whereabouts(e *apiError, req *attestRequest) *apiError {
-	hash := req.event.Hash.String()
-	return e.with("hash", hash).with("find", "GET /v1/witness/verify/"+hash)
+// whereabouts tells how to find out what became of a submission.
+func (p pending) whereabouts(e *apiError) *apiError {
+	return e.with("hash", p.hash.String()).with("find", p.find)
 }
 
 // keyLocks lets requests with the same idempotency key wait for each other.

@@ -154,6 +154,7 @@ func TestQueryRefused(t *testing.T) {
 		{"kind=attest&cursor=" + all.Cursor, "cursor"},
 		{"cursor=" + all.Cursor + "A", "cursor"},
 		{"limit=%zz", "query"},
+		{"timeout_ms=0", "timeout_ms"},
 	} {
 		e := f.do("GET", "/v1/chronos/query?"+c.params, "")
 		if got := e.failure(t); e.status != 400 || got.Error.Details["field"] != c.field || got.Error.Code != "INVALID_REQUEST" {
@@ -386,4 +387,25 @@ func FuzzCursor(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReadAfterWrite sends what a client has seen: a node whose ledger has not
+// come so far says so.
+func TestReadAfterWrite(t *testing.T) {
+	f, s := small(t)
+	hash := f.query("limit=1").Entries[0].Hash.String()
+	late := s.Append(3, []wire.Item{scribe.Attest(t, `{"type":"late","payload":{}}`)})
+	seen := token(3, late.Size())
+	paths := []string{"/v1/chronos/query?timeout_ms=5", "/v1/chronos/anchors/" + hash + "?timeout_ms=5", "/v1/chronos/relation?timeout_ms=5&a=" + hash + "&b=" + hash}
+	for _, path := range paths {
+		if a := f.do("GET", path, "", causalityHeader, seen); a.status != 504 || a.failure(t).Error.Code != "CAUSALITY_TIMEOUT" {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	s.Settle()
+	for _, path := range paths {
+		if a := f.do("GET", path, "", causalityHeader, seen); a.status != 200 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
 }

@@ -34,6 +34,8 @@ var (
 	codeOverloaded       = code{"OVERLOADED", http.StatusServiceUnavailable, true}
 	codeLogStopped       = code{"LOG_STOPPED", http.StatusServiceUnavailable, true}
 	codeInterrupted      = code{"INTERRUPTED", http.StatusServiceUnavailable, false}
+	codeBehind           = code{"CAUSALITY_TIMEOUT", http.StatusGatewayTimeout, true}
+	codeOrderTimeout     = code{"ORDER_TIMEOUT", http.StatusGatewayTimeout, false}
 	codeQuorumTimeout    = code{"QUORUM_TIMEOUT", http.StatusGatewayTimeout, false}
 )
 
@@ -72,6 +74,8 @@ func fromParser(err error) error {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &field) && field.Limit > 0:
+		return errorf(codeTooLarge, "%v", field).with("field", field.Field).with("limit_bytes", field.Limit)
 	case errors.As(err, &field):
 		return invalid(field.Field, "%s", field.Problem)
 	case errors.As(err, &syntax):

@@ -70,11 +70,15 @@ func TestOtherErrors(t *testing.T) {
 		header                   string // that must be there
 	}{
 		{"body too large", "POST", attestPath, long, nil, 413, "PAYLOAD_TOO_LARGE", ""},
-		{"event too large", "POST", attestPath, long[:limit-bodyMargin+100] + `"}}}`, nil, 400, "INVALID_REQUEST", ""},
+		{"event too large", "POST", attestPath, long[:limit-bodyMargin+100] + `"}}}`, nil, 413, "PAYLOAD_TOO_LARGE", ""},
 		{"not JSON by name", "POST", attestPath, eventBody(1), []string{"Content-Type", "text/plain"}, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
 		{"quorum of five", "POST", attestPath, `{"event":{"type":"a","payload":{}},"quorum_requirement":5}`, nil, 422, "QUORUM_UNSATISFIABLE", ""},
 		{"method", "GET", attestPath, "", nil, 405, "METHOD_NOT_ALLOWED", "Allow"},
 		{"path", "GET", "/v2/nothing", "", nil, 404, "NOT_FOUND", ""},
+		{"a slash too many", "GET", "//v1/network", "", nil, 404, "NOT_FOUND", "X-Request-Id"},
+		{"a slash behind it", "GET", "/v1/network/", "", nil, 404, "NOT_FOUND", "X-Request-Id"},
+		{"a way round", "POST", "/v1/x/../witness/attest", eventBody(1), nil, 404, "NOT_FOUND", "X-Request-Id"},
+		{"no path", "OPTIONS", "*", "", nil, 404, "NOT_FOUND", "X-Request-Id"},
 		{"no such event", "GET", "/v1/witness/verify/0x" + strings.Repeat("0", 64), "", nil, 404, "NOT_FOUND", ""},
 		{"no hash", "GET", "/v1/witness/verify/0x12", "", nil, 400, "INVALID_REQUEST", ""},
 		{"no proof", "POST", "/v1/witness/verify", `{}`, nil, 400, "INVALID_REQUEST", ""},
@@ -181,7 +185,7 @@ func TestScopesAndLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := auth.Revoke(f.tokenFile(), "gone"); err != nil {
+	if _, err := auth.Revoke(f.tokenFile(), "gone"); err != nil {
 		t.Fatal(err)
 	}
 	f.restart() // reads the tokens

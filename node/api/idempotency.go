@@ -5,13 +5,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
-	"github.com/strataos/strataos/protocol/proof"
 )
 
 // keyRecord is what is kept of a request with an Idempotency-Key. It is put
@@ -19,9 +18,12 @@ import (
 // answer is sent, so that a retry never attests twice: not after an answer was
 // lost, and not after a crash or a timeout in between.
 type keyRecord struct {
-	Body   [32]byte        `json:"body"` // SHA-256 of the request's body
-	Start  protocol.Micros `json:"start"`
-	Answer []byte          `json:"answer,omitempty"`
+	Body  [32]byte        `json:"body"` // SHA-256 of the request's body
+	Start protocol.Micros `json:"start"`
+	// Size is the size that this node's log had: what is the request's lies
+	// behind it, and what lies before it is another request's.
+	Size   uint64 `json:"size"`
+	Answer []byte `json:"answer,omitempty"`
 }
 
 // attestOnce answers a request with an Idempotency-Key.
@@ -33,7 +35,7 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
 	defer cancel()
 	if err := s.keys.lock(ctx, key); err != nil {
-		return whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"), req)
+		return req.pending().whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"))
 	}
 	defer s.keys.unlock(key)
 
@@ -51,8 +53,11 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 		return nil
 	}
 	if !found {
-		// Entries are dated no earlier than now, but for a clock that jumps.
-		rec = &keyRecord{Body: sum, Start: s.now() - protocol.Second}
+		size, err := s.ownSize()
+		if err != nil {
+			return err
+		}
+		rec = &keyRecord{Body: sum, Start: s.now(), Size: size}
 		if err := s.saveKey(x, key, rec); err != nil {
 			return err
 		}
@@ -71,33 +76,38 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 }
 
 // attestOrResume submits the event, unless an earlier request with the key has
-// put it into this node's log already: then it waits for its certificate.
+// put it into this node's log already: then it waits for what the request asks
+// for, as the earlier one has.
 func (s *Server) attestOrResume(ctx context.Context, x *exchange, req *attestRequest, rec *keyRecord, again bool) (*[]byte, error) {
 	if !again {
 		return s.submit(ctx, x, req)
 	}
-	f, ok, err := s.Lookup.FindOwn(s.Self, req.event.Hash, rec.Start)
+	f, ok, err := s.Lookup.FindOwn(s.Self, req.event.Hash, rec.Size)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
 		return s.submit(ctx, x, req)
 	}
-	p, err := s.awaitProof(ctx, req, f)
-	if err != nil {
-		return nil, err
+	req.at = f.Index
+	answer, err := s.submit(ctx, x, req)
+	var e *apiError
+	if errors.As(err, &e) {
+		// Whatever this attempt came to, the event is in the log.
+		err = req.pending().whereabouts(e).with("definite", false)
 	}
-	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: req.event.Hash, Time: f.Entry.Time}
-	return s.attestAnswer(x, req, entry, p), nil
+	return answer, err
 }
 
-func (s *Server) awaitProof(ctx context.Context, req *attestRequest, f store.Found) (*proof.Proof, error) {
-	if err := s.WaitCertified(ctx, f.Log, f.Index+1); err != nil {
-		return nil, whereabouts(errorf(codeQuorumTimeout, "the event is in this node's log but was not certified within %d ms", req.timeout.Milliseconds()), req).
-			with("required", req.required).with("achieved", 1).with("timeout_ms", req.timeout.Milliseconds())
+// ownSize is the size of this node's log: what is sealed, which the status may
+// be a moment late to tell, and what is stored, among which is all that anybody
+// has had an answer about.
+func (s *Server) ownSize() (uint64, error) {
+	size, err := s.Lookup.Size(s.Self)
+	if logs := s.Status().Logs; int(s.Self) < len(logs) {
+		size = max(size, logs[s.Self].Stored)
 	}
-	p, _, err := s.Lookup.Prove(f)
-	return p, err
+	return size, err
 }
 
 func (s *Server) loadKey(x *exchange, key string) (*keyRecord, bool, error) {
@@ -105,14 +115,22 @@ func (s *Server) loadKey(x *exchange, key string) (*keyRecord, bool, error) {
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	var rec keyRecord
-	if err := json.Unmarshal(text, &rec); err != nil {
-		return nil, false, fmt.Errorf("stored idempotency key: %w", err)
+	rec, err := parseKey(text)
+	if err != nil {
+		return nil, false, err
 	}
 	if s.now()-rec.Start > protocol.Micros(IdempotencyLife/time.Microsecond) {
 		return nil, false, nil
 	}
-	return &rec, true, nil
+	return rec, true, nil
+}
+
+func parseKey(text []byte) (*keyRecord, error) {
+	var rec keyRecord
+	if err := json.Unmarshal(text, &rec); err != nil {
+		return nil, fmt.Errorf("stored idempotency key: %w", err)
+	}
+	return &rec, nil
 }
 
 func (s *Server) saveKey(x *exchange, key string, rec *keyRecord) error {

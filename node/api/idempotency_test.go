@@ -2,6 +2,8 @@ package api
 
 import (
 	"bytes"
+	"encoding/json"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/node/auth"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/proof"
 )
 
 func TestSameKeySameAnswer(t *testing.T) {
@@ -93,22 +97,96 @@ func TestRetryAfterTimeout(t *testing.T) {
 		t.Errorf("%d calls, %d leaves", f.calls, f.tail.Size())
 	}
 
-	f.fail, f.failAfter = &actors.TimeoutError{InLog: true}, true
-	body := strings.Replace(eventBody(2), "}}}", `}},"timeout_ms":20}`, 1)
+	f.fail, f.failAfter = &actors.TimeoutError{InLog: true, Signers: []protocol.MemberID{0, 1}}, true
 	for range 2 { // the second waits for the first one's certificate
-		a := f.do("POST", attestPath, body, "Idempotency-Key", "k2")
-		if e := a.failure(t).Error; a.status != 504 || e.Details["definite"] != false {
+		a := f.do("POST", attestPath, eventBody(2), "Idempotency-Key", "k2")
+		if e := a.failure(t).Error; a.status != 504 || e.Details["definite"] != false || e.Details["achieved"] != 2. {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
 	}
-	if f.calls != 3 {
-		t.Errorf("%d calls: a retry attests an event again that is in the log", f.calls)
+	if f.calls != 4 || f.tail.Size() != 4 {
+		t.Errorf("%d calls, %d leaves: a retry attests an event again that is in the log", f.calls, f.tail.Size())
 	}
 	f.fail = nil
-	f.mustAttest(eventBody(3)) // whose certificate covers the other, too
 	f.restart()
-	f.mustAttest(body, "Idempotency-Key", "k2")
-	if f.calls != 4 {
-		t.Errorf("%d calls", f.calls)
+	f.mustAttest(eventBody(2), "Idempotency-Key", "k2")
+	if f.calls != 5 || f.tail.Size() != 4 || f.last.At != 3 {
+		t.Errorf("%d calls, %d leaves, again at %d", f.calls, f.tail.Size(), f.last.At)
 	}
+}
+
+// TestRetryAsksForTheSame demands of a retry what the first request asked for.
+func TestRetryAsksForTheSame(t *testing.T) {
+	f := newFixture(t)
+	f.fail, f.failAfter = &actors.TimeoutError{InLog: true}, true
+	for i, asks := range []string{`"quorum_requirement":4`, `"attestors":["node-4"]`} {
+		key := asks[:2]
+		body := strings.Replace(eventBody(i), "}}}", "}},"+asks+"}", 1)
+		if a := f.do("POST", attestPath, body, "Idempotency-Key", key); a.status != 504 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		f.fail = nil
+		p := decode[struct{ Proof proof.Proof }](t, f.mustAttest(body, "Idempotency-Key", key)).Proof
+		if n := len(p.Witnesses); n != 4 || p.Witnesses[n-1].Name != "node-4" {
+			t.Errorf("%s: a retry is answered with %+v", asks, p.Witnesses)
+		}
+		f.fail = &actors.TimeoutError{InLog: true}
+	}
+}
+
+// TestRetryTakesNoOther demands that a retry is not answered with what another
+// request has attested before it, in the same second.
+func TestRetryTakesNoOther(t *testing.T) {
+	f := newFixture(t)
+	first := f.mustAttest(eventBody(1))
+	f.fail = &actors.TimeoutError{}
+	if a := f.do("POST", attestPath, eventBody(1), "Idempotency-Key", "k"); a.status != 504 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	f.fail = nil
+	again := f.mustAttest(eventBody(1), "Idempotency-Key", "k")
+	type located struct{ Proof struct{ Index uint64 } }
+	if a, b := decode[located](t, first).Proof.Index, decode[located](t, again).Proof.Index; a == b || f.tail.Size() != 4 {
+		t.Errorf("leaves %d and %d of %d", a, b, f.tail.Size())
+	}
+}
+
+// TestRetryErrors demands that an error of a retry is told as what it is, and
+// never as if the event were in no log.
+func TestRetryErrors(t *testing.T) {
+	for err, want := range map[error]string{
+		actors.ErrOverloaded: "OVERLOADED", actors.ErrLogStopped: "LOG_STOPPED",
+		actors.ErrClosed: "INTERRUPTED", io.ErrUnexpectedEOF: "INTERNAL",
+	} {
+		f := newFixture(t)
+		f.fail, f.failAfter = &actors.TimeoutError{InLog: true}, true
+		f.do("POST", attestPath, eventBody(1), "Idempotency-Key", "k")
+		f.fail = err
+		e := f.do("POST", attestPath, eventBody(1), "Idempotency-Key", "k").failure(t).Error
+		if e.Code != want || e.Details["definite"] != false {
+			t.Errorf("%v: %+v", err, e)
+		}
+	}
+}
+
+func FuzzParseKey(f *testing.F) {
+	text, err := json.Marshal(keyRecord{Body: [32]byte{1}, Start: 2, Size: 3, Answer: []byte("x")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text []byte) {
+		rec, err := parseKey(text)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if same, err := parseKey(again); err != nil || same.Body != rec.Body || same.Start != rec.Start ||
+			same.Size != rec.Size || !bytes.Equal(same.Answer, rec.Answer) {
+			t.Errorf("%q is read as %+v and kept as %+v, %v", text, rec, same, err)
+		}
+	})
 }

@@ -3,8 +3,10 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -46,6 +48,7 @@ var routeTable = []route{
 	{"GET", "/v1/witness/verify/{hash}", auth.Read, (*Server).verifyHash},
 	{"POST", "/v1/witness/verify", auth.Read, (*Server).verifyProof},
 	{"GET", "/v1/witness/evidence", auth.Read, (*Server).evidence},
+	{"POST", "/v1/chronos/anchor", auth.Write, (*Server).anchor},
 	{"GET", "/v1/chronos/query", auth.Read, (*Server).query},
 	{"GET", "/v1/chronos/anchors/{hash}", auth.Read, (*Server).anchorByHash},
 	{"GET", "/v1/chronos/relation", auth.Read, (*Server).relation},
@@ -79,10 +82,24 @@ func (s *Server) routes() http.Handler {
 		metrics.ServeHTTP(x, x.r)
 		return nil
 	}}))
-	mux.Handle("/", s.serve(route{path: "other", handle: func(_ *Server, x *exchange) error {
+	other := s.serve(route{path: "other", handle: func(_ *Server, x *exchange) error {
 		return errorf(codeNotFound, "there is nothing at %.200q", x.r.URL.Path)
-	}}))
-	return mux
+	}})
+	mux.Handle("/", other)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isClean(r) {
+			mux.ServeHTTP(w, r)
+		} else {
+			other.ServeHTTP(w, r)
+		}
+	})
+}
+
+// isClean reports whether the mux takes a request's path as it is. Others it
+// would answer by itself, with a redirection that no client of an API expects.
+func isClean(r *http.Request) bool {
+	p := r.URL.EscapedPath()
+	return p == path.Clean(p) && strings.HasPrefix(p, "/") && r.RequestURI != "*"
 }
 
 // serve wraps a route in what all have in common.

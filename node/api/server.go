@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/time/rate"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -27,9 +29,12 @@ type Submitter interface {
 // Lookup finds what this node stores; store.Store does.
 type Lookup interface {
 	Find(hash protocol.Hash) (store.Found, int, error)
-	FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (store.Found, bool, error)
+	FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (store.Found, bool, error)
+	Size(log protocol.MemberID) (uint64, error)
+	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
+	State() (chronos.State, bool, error)
 }
 
 // Records keeps the answers of requests with an Idempotency-Key;
@@ -52,14 +57,14 @@ type Deps struct {
 	// answer now, by number, this one included.
 	Status    func() *actors.Status
 	Reachable func() []bool
-	// WaitCertified returns once the node holds a certificate of a log up to
-	// a size.
-	WaitCertified func(ctx context.Context, log protocol.MemberID, size uint64) error
-	Tokens        *auth.Tokens
-	Version       string
-	Now           func() time.Time
-	Logger        *slog.Logger
-	Registry      *prometheus.Registry
+	// Wait returns once a condition holds, which is looked at whenever
+	// something has been stored, or the context ends.
+	Wait     func(ctx context.Context, condition func() bool) error
+	Tokens   *auth.Tokens
+	Version  string
+	Now      func() time.Time
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
 }
 
 // Server answers the API's requests.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/jcs"
@@ -23,6 +24,8 @@ type verifyAnswer struct {
 	TimestampVouched bool   `json:"timestamp_vouched"`
 	Quorum           string `json:"quorum,omitempty"`
 	Count            int    `json:"count"`
+	// CountIsLowerBound says that there may be more than Count.
+	CountIsLowerBound bool `json:"count_is_lower_bound,omitempty"`
 	// Position is the place in the ledger, once there is one.
 	Position *uint64      `json:"position,omitempty"`
 	Proof    *proof.Proof `json:"proof,omitempty"`
@@ -43,6 +46,9 @@ func (s *Server) verifyHash(x *exchange) error {
 		return errorf(codeNotFound, "this node stores no attestation of %s", hash)
 	}
 	a := verifyAnswer{Hash: hash, Status: "pending", Timestamp: first.Entry.Time.Millis(), Count: count}
+	if count > store.MaxCounted {
+		a.Count, a.CountIsLowerBound = store.MaxCounted, true
+	}
 	position, ordered, err := s.Ledger.Position(first.Log, first.Index)
 	if err != nil {
 		return err

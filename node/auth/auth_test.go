@@ -1,11 +1,14 @@
 package auth
 
 import (
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -47,8 +50,8 @@ func TestLifeOfAToken(t *testing.T) {
 			t.Errorf("%.30q: error %v, want %v", header, err, want)
 		}
 	}
-	if err := Revoke(path, "ops"); err != nil {
-		t.Fatal(err)
+	if ids, err := Revoke(path, "ops"); err != nil || len(ids) != 1 || ids[0] != rec.ID {
+		t.Fatal(ids, err)
 	}
 	if err := tokens.load(); err != nil {
 		t.Fatal(err)
@@ -56,7 +59,7 @@ func TestLifeOfAToken(t *testing.T) {
 	if _, err := tokens.Authenticate("Bearer "+token, now); !errors.Is(err, ErrUnknown) {
 		t.Errorf("revoked token: error %v", err)
 	}
-	if err := Revoke(path, "ops"); err == nil {
+	if _, err := Revoke(path, "ops"); err == nil {
 		t.Error("a revoked token can be revoked again")
 	}
 }
@@ -96,12 +99,47 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestTiers pins what the tiers promise.
+func TestTiers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	for _, want := range []Spec{
+		{Name: "d", Tier: Development, Rate: 100, Burst: 200},
+		{Name: "p", Tier: Production, Rate: 10_000, Burst: 50_000},
+		{Name: "e", Tier: Enterprise, Rate: 3, Burst: 70_000},
+	} {
+		spec := want
+		if want.Tier != Enterprise {
+			spec.Rate, spec.Burst = 0, 0
+		}
+		token, rec, err := Create(path, spec)
+		if err != nil || rec.Rate != want.Rate || rec.Burst != want.Burst {
+			t.Fatalf("%+v %v", rec, err)
+		}
+		tokens, err := Open(path, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		p, err := tokens.Authenticate("Bearer "+token, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allowed := 0
+		for ok := true; ok && allowed <= want.Burst; allowed++ {
+			ok, _, _ = p.Allow(now)
+		}
+		if allowed-1 != want.Burst {
+			t.Errorf("%s allows %d requests at once, want %d", want.Tier, allowed-1, want.Burst)
+		}
+	}
+}
+
 func TestSpecErrors(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens.json")
 	for _, s := range []Spec{
 		{Tier: Development}, {Name: "x", Tier: "gold"}, {Name: "x", Tier: Enterprise},
 		{Name: "x", Tier: Production, Rate: 5}, {Name: "x", Tier: Production, Scopes: []Scope{"root"}},
-		{Name: "a\nb", Tier: Production},
+		{Name: "a\nb", Tier: Production}, {Name: "x", Tier: Production, Lifetime: -5 * time.Second},
 	} {
 		if _, _, err := Create(path, s); err == nil {
 			t.Errorf("%+v is accepted", s)
@@ -136,7 +174,39 @@ func TestConcurrentWriters(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if records, err := List(path); err != nil || len(records) != 8 {
+	records, err := List(path)
+	if err != nil || len(records) != 8 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
+	// All have one name, and one of them is ended by its id.
+	if ids, err := Revoke(path, records[3].ID); err != nil || len(ids) != 1 || ids[0] != records[3].ID {
+		t.Errorf("%v %v", ids, err)
+	}
+	if ids, err := Revoke(path, "x"); err != nil || len(ids) != 7 || slices.Contains(ids, records[3].ID) {
+		t.Errorf("%v %v", ids, err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"tokens":[{"id":"00","name":"x","hash":"` + strings.Repeat("00", 32) + `","tier":"production","scopes":["read"],"rate":1,"burst":1}]}`))
+	f.Add([]byte(`{"tokens":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		records, err := parse("tokens.json", text)
+		if err != nil {
+			return
+		}
+		for _, r := range records {
+			if raw, err := hex.DecodeString(r.Hash); err != nil || len(raw) != 32 || r.Rate <= 0 || r.Burst < 1 {
+				t.Errorf("%q: %+v is taken", text, r)
+			}
+		}
+		// What is read can be written and read again.
+		again, err := json.Marshal(map[string]any{"tokens": records})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parse("tokens.json", again); err != nil {
+			t.Errorf("%s: %v", again, err)
+		}
+	})
 }

@@ -75,7 +75,8 @@ type Spec struct {
 	// Rate and Burst are for the enterprise tier only.
 	Rate  float64
 	Burst int
-	// Lifetime is how long the token is good for; 0 means until revoked.
+	// Lifetime is how long the token is good for; 0 means until revoked, and
+	// less is an error.
 	Lifetime time.Duration
 }
 
@@ -83,6 +84,9 @@ type Spec struct {
 func (s *Spec) Validate() error {
 	if s.Name == "" || len(s.Name) > 64 || strings.ContainsFunc(s.Name, func(r rune) bool { return r < ' ' }) {
 		return errors.New("name: want 1 to 64 printable characters that say whose token it is")
+	}
+	if s.Lifetime < 0 {
+		return fmt.Errorf("lifetime: %v is over before it begins", s.Lifetime)
 	}
 	for _, sc := range s.Scopes {
 		if sc != Read && sc != Write && sc != Admin {
@@ -152,22 +156,24 @@ func List(path string) ([]Record, error) {
 	return parse(path, text)
 }
 
-// Revoke ends a token by its id or its name.
-func Revoke(path, idOrName string) error {
+// Revoke ends the tokens in force that have an id or a name, and returns their
+// ids: several may have the same name.
+func Revoke(path, idOrName string) ([]string, error) {
 	now := time.Now().UTC().Truncate(time.Second)
-	return update(path, func(records []Record) ([]Record, error) {
-		found := false
+	var ended []string
+	err := update(path, func(records []Record) ([]Record, error) {
 		for i := range records {
 			if (records[i].ID == idOrName || records[i].Name == idOrName) && records[i].Revoked == nil {
 				records[i].Revoked = &now
-				found = true
+				ended = append(ended, records[i].ID)
 			}
 		}
-		if !found {
+		if len(ended) == 0 {
 			return nil, fmt.Errorf("there is no token %q in force in %s; `strata token list` shows them", idOrName, path)
 		}
 		return records, nil
 	})
+	return ended, err
 }
 
 func parse(path string, text []byte) ([]Record, error) {

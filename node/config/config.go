@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // maxFileBytes bounds the size of a configuration file.
@@ -50,6 +51,8 @@ type Value struct {
 type Setting struct {
 	Key   string
 	Usage string
+	// Words are the values that there are, if they are few.
+	Words []string
 	init  string
 	path  bool
 	set   func(*Config, string) error
@@ -78,6 +81,11 @@ func oneOf(field func(*Config) *string, words ...string) func(*Config, string) e
 		return fmt.Errorf("want one of %s", strings.Join(words, ", "))
 	}
 }
+
+var (
+	levels  = []string{"debug", "info", "warn", "error"}
+	formats = []string{"text", "json"}
+)
 
 // Settings lists every setting, in the order in which they are printed.
 var Settings = []Setting{
@@ -111,14 +119,14 @@ var Settings = []Setting{
 		return nil
 	}},
 	{Key: "http.listen", Usage: "address and port of the HTTP API", init: "127.0.0.1:8401", set: text(func(c *Config) *string { return &c.HTTPListen })},
-	{Key: "http.allow_remote", Usage: "let http.listen be other than loopback; put TLS in front of it", init: "false", set: func(c *Config, v string) (err error) {
+	{Key: "http.allow_remote", Words: []string{"true", "false"}, Usage: "let http.listen be other than loopback; put TLS in front of it", init: "false", set: func(c *Config, v string) (err error) {
 		if c.HTTPAllowRemote, err = strconv.ParseBool(v); err != nil {
 			return errors.New("want true or false")
 		}
 		return nil
 	}},
-	{Key: "log.level", Usage: "least severe messages to log: debug, info, warn, error", init: "info", set: oneOf(func(c *Config) *string { return &c.LogLevel }, "debug", "info", "warn", "error")},
-	{Key: "log.format", Usage: "text or json", init: "text", set: oneOf(func(c *Config) *string { return &c.LogFormat }, "text", "json")},
+	{Key: "log.level", Words: levels, Usage: "least severe messages to log: debug, info, warn, error", init: "info", set: oneOf(func(c *Config) *string { return &c.LogLevel }, levels...)},
+	{Key: "log.format", Words: formats, Usage: "text or json", init: "text", set: oneOf(func(c *Config) *string { return &c.LogFormat }, formats...)},
 	{Key: "store.memtable_mb", Usage: "write buffer of the store in MiB", init: "8", set: func(c *Config, v string) (err error) {
 		if c.MemTableMB, err = strconv.Atoi(v); err != nil || c.MemTableMB < 1 || c.MemTableMB > 256 {
 			return errors.New("want a number from 1 to 256")
@@ -184,6 +192,16 @@ func (c *Config) Validate() error {
 	ip := net.ParseIP(host)
 	if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && !c.HTTPAllowRemote {
 		return fmt.Errorf("http.listen is %q, which others can reach, and the API has no TLS of its own: put a proxy in front and set http.allow_remote = true", c.HTTPListen)
+	}
+	for _, a := range c.P2PListen {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return fmt.Errorf("p2p.listen: %q is not a multiaddr such as /ip4/0.0.0.0/tcp/9401: %w", a, err)
+		}
+	}
+	for name, a := range c.P2PDial {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return fmt.Errorf("p2p.dial: %s: %q is not a multiaddr such as /ip4/10.0.0.7/tcp/9401: %w", name, a, err)
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package setup
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -38,15 +39,19 @@ func LoadPeerKey(file string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer key: %w", err)
 	}
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, fmt.Errorf("peer key: %s is not base64", file)
-	}
-	key, err := crypto.UnmarshalPrivateKey(raw)
+	key, err := parsePeerKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("peer key: %s: %w", file, err)
 	}
 	return key, nil
+}
+
+func parsePeerKey(text string) (crypto.PrivKey, error) {
+	raw, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("it is not base64")
+	}
+	return crypto.UnmarshalPrivateKey(raw)
 }
 
 // readSecret reads a file that nobody else may read.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/strataos/strataos/protocol"
@@ -14,10 +15,18 @@ import (
 // Node is what a new network's plan says of a node.
 type Node struct {
 	Name string
-	// PeerAddr is the multiaddr that the node listens on and the others dial.
+	// PeerAddr is the multiaddr that the others dial.
 	PeerAddr string
+	// PeerListen are the multiaddrs that the node listens on, if it is not
+	// PeerAddr: that may be a name, or the address of a router before the node.
+	PeerListen []string
 	// HTTPListen is the address and port of the node's API.
 	HTTPListen string
+	// URL is where others find the API, if they are meant to.
+	URL string
+	// Tokens is the token file, relative to the node's folder; "" means
+	// TokensFile there.
+	Tokens string
 }
 
 // Names of the files in a network's folder, and in a node's.
@@ -72,7 +81,7 @@ func write(dir, network string, nodes []Node) (*protocol.Genesis, error) {
 		}
 		g.Members = append(g.Members, protocol.Member{
 			Name: n.Name, PeerID: k.id.String(), Addrs: []string{n.PeerAddr},
-			VKey: k.signer.Verifier().String(), URL: "http://" + n.HTTPListen,
+			VKey: k.signer.Verifier().String(), URL: n.URL,
 		})
 		if err := writeNode(filepath.Join(dir, n.Name), n, k); err != nil {
 			return nil, err
@@ -119,8 +128,20 @@ func configText(n Node) string {
 	fmt.Fprintf(&b, "genesis = %q\n", "../"+GenesisFile)
 	fmt.Fprintf(&b, "signing_key = %q\n", SigningKeyFile)
 	fmt.Fprintf(&b, "peer_key = %q\n", PeerKeyFile)
-	fmt.Fprintf(&b, "tokens = %q\n\n", TokensFile)
-	fmt.Fprintf(&b, "[p2p]\nlisten = [%q]\n\n", n.PeerAddr)
+	tokens := n.Tokens
+	if tokens == "" {
+		tokens = TokensFile
+	}
+	fmt.Fprintf(&b, "tokens = %q\n\n", tokens)
+	listen := n.PeerListen
+	if len(listen) == 0 {
+		listen = []string{n.PeerAddr}
+	}
+	quoted := make([]string, len(listen))
+	for i, a := range listen {
+		quoted[i] = strconv.Quote(a)
+	}
+	fmt.Fprintf(&b, "[p2p]\nlisten = [%s]\n\n", strings.Join(quoted, ", "))
 	fmt.Fprintf(&b, "[http]\nlisten = %q\n", n.HTTPListen)
 	return b.String()
 }

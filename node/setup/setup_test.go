@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,8 @@ import (
 
 var plan = []Node{
 	{Name: "acme", PeerAddr: "/ip4/127.0.0.1/tcp/9401", HTTPListen: "127.0.0.1:8401"},
-	{Name: "globex", PeerAddr: "/ip4/127.0.0.1/tcp/9402", HTTPListen: "127.0.0.1:8402"},
+	{Name: "globex", PeerAddr: "/dns/globex.example/tcp/9402", PeerListen: []string{"/ip4/0.0.0.0/tcp/9402", "/ip6/::/tcp/9402"},
+		HTTPListen: "127.0.0.1:8402", URL: "https://globex.example", Tokens: "../tokens.json"},
 }
 
 // TestCreate makes a network and reads everything back.
@@ -53,6 +55,13 @@ func TestCreate(t *testing.T) {
 		}
 		if err := cfg.Validate(); err != nil || cfg.Member != n.Name || cfg.Genesis != filepath.Join(dir, GenesisFile) {
 			t.Errorf("%+v %v", cfg, err)
+		}
+		listen, tokens := n.PeerListen, filepath.Join(dir, TokensFile)
+		if i == 0 {
+			listen, tokens = []string{n.PeerAddr}, filepath.Join(dir, n.Name, TokensFile)
+		}
+		if !slices.Equal(cfg.P2PListen, listen) || cfg.Tokens != tokens || g.Members[i].URL != n.URL || g.Members[i].Addrs[0] != n.PeerAddr {
+			t.Errorf("%+v, %+v", cfg, g.Members[i])
 		}
 		signer, err := LoadSigner(cfg.SigningKey)
 		if err != nil || signer.Verifier().String() != g.Members[i].VKey {
@@ -124,4 +133,26 @@ func TestDamagedKeys(t *testing.T) {
 	if _, err := LoadSigner("/no/such/file"); err == nil {
 		t.Error("a file that is not there is read")
 	}
+}
+
+func FuzzParsePeerKey(f *testing.F) {
+	k, err := newKeys("a.b/c")
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, err := k.peerSecret()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add("CAESQA==")
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := parsePeerKey(text)
+		if err != nil {
+			return
+		}
+		if _, err := peer.IDFromPrivateKey(key); err != nil {
+			t.Errorf("%q is a key that no peer can have: %v", text, err)
+		}
+	})
 }

@@ -11,8 +11,10 @@ import (
 	"github.com/strataos/strataos/protocol/proof"
 )
 
-// maxCounted bounds how many attestations of one event are counted.
-const maxCounted = 10_000
+// MaxCounted bounds how many attestations of one event are counted.
+const MaxCounted = 10_000
+
+var errDamagedIndex = errors.New("store: the index of events is damaged")
 
 // Found is an entry and where it stands.
 type Found struct {
@@ -34,49 +36,101 @@ func (f Found) earlier(g Found) bool {
 }
 
 // Find returns the earliest certified attestation of an event, or the earliest
-// of all if none is certified, and how many there are, counting to 10,000. The
-// count is 0 if this node stores none.
+// of all if none is certified, and how many there are; more than MaxCounted
+// means that there may be more still. The count is 0 if this node stores none.
+//
+// Times grow along a log, so that its first attestation is its earliest.
 func (s *Store) Find(hash protocol.Hash) (first Found, count int, err error) {
-	err = s.each(hash, func(f Found) bool {
-		if count == 0 || f.earlier(first) {
-			first = f
+	found := false
+	for log := protocol.MemberID(0); ; {
+		f, ok, err := s.firstFrom(hash, log)
+		if err != nil {
+			return first, 0, err
 		}
-		count++
-		return count < maxCounted
-	})
+		if !ok {
+			break
+		}
+		if !found || f.earlier(first) {
+			first, found = f, true
+		}
+		log = f.Log + 1
+	}
+	if found {
+		count, err = s.count(hash)
+	}
 	return first, count, err
 }
 
-// FindOwn returns this member's earliest attestation of an event that is not
-// older than since.
-func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, since protocol.Micros) (found Found, ok bool, err error) {
-	err = s.each(hash, func(f Found) bool {
-		if f.Log == self && f.Entry.Time >= since && (!ok || f.Entry.Time < found.Entry.Time) {
-			found, ok = f, true
-		}
-		return true
+// firstFrom returns the first attestation of an event in the logs from one on.
+func (s *Store) firstFrom(hash protocol.Hash, log protocol.MemberID) (found Found, ok bool, err error) {
+	err = s.each(hash, eventKey(hash, log, 0), upper(eventPrefix(hash)), func(f Found) bool {
+		found, ok = f, true
+		return false
 	})
 	return found, ok, err
 }
 
-// each calls fn with the attestations of an event until it answers false.
-func (s *Store) each(hash protocol.Hash, fn func(Found) bool) error {
+// count counts the attestations of an event by the index alone, where nothing
+// in it can be stale.
+func (s *Store) count(hash protocol.Hash) (int, error) {
+	prefix, n := eventPrefix(hash), 0
+	stale := map[protocol.MemberID]bool{}
+	err := s.db.Scan(prefix, upper(prefix), false, func(key, _ []byte) (bool, error) {
+		if len(key) != len(prefix)+20 {
+			return false, errDamagedIndex
+		}
+		log := protocol.MemberID(parseHex(key[len(prefix) : len(prefix)+4]))
+		frozen, known := stale[log]
+		if !known {
+			e, err := s.Evidence(log)
+			if err != nil {
+				return false, err
+			}
+			frozen = e != nil
+			stale[log] = frozen
+		}
+		if !frozen {
+			n++
+		}
+		return n <= MaxCounted, nil
+	})
+	for log, frozen := range stale {
+		if err == nil && frozen {
+			err = s.each(hash, eventKey(hash, log, 0), eventKey(hash, log+1, 0), func(Found) bool {
+				n++
+				return n <= MaxCounted
+			})
+		}
+	}
+	return min(n, MaxCounted+1), err
+}
+
+// FindOwn returns this member's earliest attestation of an event from a leaf of
+// its log on.
+func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (found Found, ok bool, err error) {
+	err = s.each(hash, eventKey(hash, self, from), eventKey(hash, self+1, 0), func(f Found) bool {
+		found, ok = f, true
+		return false
+	})
+	return found, ok, err
+}
+
+// each calls fn with the attestations of an event whose keys lie from lower up
+// to end until it answers false.
+func (s *Store) each(hash protocol.Hash, lower, end []byte, fn func(Found) bool) error {
 	prefix := eventPrefix(hash)
-	return s.scanEvents(hash, prefix, upper(prefix), fn)
-}
-
-// eachOf calls fn with those of one log, by their place there.
-func (s *Store) eachOf(hash protocol.Hash, log protocol.MemberID, fn func(Found) bool) error {
-	return s.scanEvents(hash, eventKey(hash, log, 0), eventKey(hash, log, ^uint64(0)), fn)
-}
-
-func (s *Store) scanEvents(hash protocol.Hash, lower, above []byte, fn func(Found) bool) error {
-	start := len(eventPrefix(hash))
 	certified := map[protocol.MemberID]uint64{}
-	return s.db.Scan(lower, above, false, func(key, value []byte) (bool, error) {
-		f, err := parseEvent(hash, key, value, start)
-		if err != nil {
-			return false, err
+	return s.db.Scan(lower, end, false, func(key, value []byte) (bool, error) {
+		if len(key) != len(prefix)+20 || len(value) != 13 {
+			return false, errDamagedIndex
+		}
+		f := Found{
+			Log:   protocol.MemberID(parseHex(key[len(prefix) : len(prefix)+4])),
+			Index: parseHex(key[len(prefix)+4:]),
+			Entry: protocol.Entry{
+				Kind: protocol.Kind(value[8]), Hash: hash,
+				Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
+			},
 		}
 		size, known := certified[f.Log]
 		if !known {
@@ -97,22 +151,6 @@ func (s *Store) scanEvents(hash protocol.Hash, lower, above []byte, fn func(Foun
 		f.Certified = f.Index < size
 		return fn(f), nil
 	})
-}
-
-// parseEvent reads a key and value of the index of bodies. The log and the
-// leaf begin at start.
-func parseEvent(hash protocol.Hash, key, value []byte, start int) (Found, error) {
-	if len(key) != start+20 || len(value) != 13 {
-		return Found{}, errors.New("store: the index of events is damaged")
-	}
-	return Found{
-		Log:   protocol.MemberID(parseHex(key[start : start+4])),
-		Index: parseHex(key[start+4:]),
-		Entry: protocol.Entry{
-			Kind: protocol.Kind(value[8]), Hash: hash,
-			Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
-		},
-	}, nil
 }
 
 // Prove returns the proof of a certified attestation, against the earliest

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/node/store/pebbleds"
@@ -256,14 +257,48 @@ func TestFindAndProve(t *testing.T) {
 		b.append(2, b.event(9))
 		b.certify(2)
 	}
-	if f, ok, err := b.FindOwn(1, e.Hash, 0); err != nil || !ok || f.Log != 1 {
+	if f, ok, err := b.FindOwn(1, e.Hash, 2); err != nil || !ok || f.Log != 1 || f.Index != 2 {
 		t.Errorf("%+v %v %v", f, ok, err)
 	}
-	if _, ok, err := b.FindOwn(1, e.Hash, start+protocol.Second); err != nil || ok {
-		t.Errorf("one that is too old is found: %v", err)
+	if _, ok, err := b.FindOwn(1, e.Hash, 3); err != nil || ok {
+		t.Errorf("one that lies before is found: %v", err)
 	}
 	if _, ok, err := b.FindOwn(0, e.Hash, 0); err != nil || ok {
 		t.Errorf("another's is found: %v", err)
+	}
+}
+
+// TestFindAmongMany finds the earliest attestation of an event also where the
+// logs before its own have more of them than are counted.
+func TestFindAmongMany(t *testing.T) {
+	b := newBook(t)
+	e := b.event(1)
+	b.append(3, b.event(2), e)
+	b.certify(3)
+	const batch = 2_500
+	events := make([]protocol.Event, batch)
+	for i := range events {
+		events[i] = e
+	}
+	for i := range 4 {
+		b.append(1, events...)
+		if _, count, err := b.Find(e.Hash); err != nil || count != 1+(i+1)*batch {
+			t.Errorf("%d %v", count, err)
+		}
+	}
+	b.append(1, events...)
+	b.certify(1)
+	first, count, err := b.Find(e.Hash)
+	if err != nil || first.Log != 3 || first.Index != 2 || count != MaxCounted+1 {
+		t.Errorf("%+v %d %v", first, count, err)
+	}
+	if f, ok, err := b.FindOwn(1, e.Hash, 3*batch+3); err != nil || !ok || f.Index != 3*batch+4 {
+		t.Errorf("%+v %v %v", f, ok, err) // the leaf before it is a batch's header
+	}
+	// Where an author has signed two histories, each entry is looked at.
+	b.write(witness.PutEvidence{Evidence: &wire.Evidence{Author: 1}})
+	if _, count, err := b.Find(e.Hash); err != nil || count != MaxCounted+1 {
+		t.Errorf("%d %v", count, err)
 	}
 }
 
@@ -332,5 +367,27 @@ func TestRecords(t *testing.T) {
 	}
 	if _, ok, err := r.Get(ctx, "new \x00 ü"); err != nil || !ok {
 		t.Errorf("%v %v", ok, err)
+	}
+}
+
+// TestRecordsAreDurable crashes right after a record was put: a retry after a
+// crash must find that there was a first request.
+func TestRecordsAreDurable(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	open := func(fs vfs.FS) *Records {
+		db, err := pebbleds.Open("db", pebbleds.Options{MemTableSize: 1 << 20, FS: fs})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() }) // one of a file system that has crashed
+		return (&Store{db: db}).Records()
+	}
+	ctx := context.Background()
+	if err := open(fs).Put(ctx, "k", []byte("v"), time.Unix(1_700_000_000, 0)); err != nil {
+		t.Fatal(err)
+	}
+	r := open(fs.CrashClone(vfs.CrashCloneCfg{}))
+	if v, ok, err := r.Get(ctx, "k"); err != nil || !ok || string(v) != "v" {
+		t.Errorf("after a crash: %q %v %v", v, ok, err)
 	}
 }

@@ -60,7 +60,7 @@ func (m *Machine) decide() error {
 				runs = append(runs, m.append(e))
 			}
 		}
-		if m.endsRound(d) && m.mayCut() {
+		if EndsRound(d, m.committee.N()) && m.mayCut() {
 			cuts = append(cuts, m.cut())
 		}
 	}
@@ -115,10 +115,10 @@ func (m *Machine) forget(seq uint64) {
 	}
 }
 
-// endsRound reports whether a decision is that of the last slot of its round:
-// a place that every member comes to.
-func (m *Machine) endsRound(d order.Decision) bool {
-	n := uint64(m.committee.N())
+// EndsRound reports whether a decision is that of the last slot of its round in
+// a network of so many members: a place that every member comes to.
+func EndsRound(d order.Decision, members int) bool {
+	n := uint64(members)
 	return (uint64(d.Member)+d.Round%n)%n == n-1
 }
 

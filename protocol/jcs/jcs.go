@@ -32,8 +32,16 @@ func fail(offset int, reason string) error { return &SyntaxError{offset, reason}
 
 // Append appends the canonical form of the JSON value src to dst. Errors are
 // SyntaxErrors.
-func Append(dst, src []byte) ([]byte, error) {
-	w := writer{src: src, dst: dst}
+func Append(dst, src []byte) ([]byte, error) { return canonical(writer{src: src, dst: dst}) }
+
+// AppendExact is Append for values that nothing may be lost of: it refuses
+// integers that are too large to be exact; see InexactInteger.
+func AppendExact(dst, src []byte) ([]byte, error) {
+	return canonical(writer{src: src, dst: dst, exact: true})
+}
+
+func canonical(w writer) ([]byte, error) {
+	src, dst := w.src, w.dst
 	pos, err := w.value(skipSpace(src, 0), 0)
 	if err != nil {
 		return dst, err
@@ -47,6 +55,7 @@ func Append(dst, src []byte) ([]byte, error) {
 // writer turns one text into its canonical form.
 type writer struct {
 	src, dst []byte
+	exact    bool
 	// members are the members written of the objects that are open.
 	members []member
 	scratch []byte
@@ -271,6 +280,13 @@ func (w *writer) number(pos int) (int, error) {
 		w.dst = append(w.dst, w.src[pos:end]...)
 		return end, nil
 	}
-	w.dst, err = appendNumber(w.dst, w.src[pos:end], pos)
-	return end, err
+	begin := len(w.dst)
+	if w.dst, err = appendNumber(w.dst, w.src[pos:end], pos); err != nil {
+		return end, err
+	}
+	// What is sent may be rounded, and what comes of it may be such an integer.
+	if w.exact && (inexact(w.src[pos:end]) || inexact(w.dst[begin:])) {
+		return end, fail(pos, InexactInteger)
+	}
+	return end, nil
 }

@@ -183,6 +183,10 @@ func agree(t *testing.T, doc []byte) {
 	if (Valid(doc) == nil) != bytes.Equal(doc, got) {
 		t.Fatalf("%q: Valid says %v, Append writes %s", doc, Valid(doc), got)
 	}
+	// Exact numbers make a difference where one is refused, and none else.
+	if exact, err := AppendExact(nil, doc); err == nil && (!bytes.Equal(exact, got) || ValidExact(exact) != nil) {
+		t.Fatalf("%q: exactly %s (%v), else %s", doc, exact, ValidExact(exact), got)
+	}
 	want, err := twin.Transform(doc)
 	if err == nil && !bytes.Equal(want, got) {
 		t.Fatalf("%q: got %s, the twin writes %s", doc, got, want)
@@ -190,7 +194,7 @@ func agree(t *testing.T, doc []byte) {
 }
 
 func FuzzAppend(f *testing.F) {
-	for _, s := range []string{`{"b":1,"a":[1.50,"x",null,true]}`, `"\ud83d\ude00"`, `{"a":1,"a":2}`, `-0`, `[`, `{"\u20ac":1,"\r":2}`} {
+	for _, s := range []string{`{"b":1,"a":[1.50,"x",null,true]}`, `"\ud83d\ude00"`, `{"a":1,"a":2}`, `[9007199254740993,1e20]`, `-0`, `[`, `{"\u20ac":1,"\r":2}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {

@@ -86,6 +86,39 @@ func Members(src []byte, fn func(key, value []byte) error) error {
 	return nil
 }
 
+// Elements calls fn with each element of the JSON array src, as Members does
+// with members.
+func Elements(src []byte, fn func(value []byte) error) error {
+	pos := skipSpace(src, 0)
+	if pos == len(src) || src[pos] != '[' {
+		return fail(pos, "an array is missing")
+	}
+	pos = skipSpace(src, pos+1)
+	more := pos == len(src) || src[pos] != ']'
+	if !more {
+		pos++
+	}
+	for more {
+		end, err := skip(src, pos, 1)
+		if err != nil {
+			return err
+		}
+		if err := fn(src[pos:end]); err != nil {
+			return err
+		}
+		if more, pos, err = separator(src, skipSpace(src, end), ']'); err != nil {
+			return err
+		}
+		if more {
+			pos = skipSpace(src, pos)
+		}
+	}
+	if pos = skipSpace(src, pos); pos != len(src) {
+		return fail(pos, "there is text behind the value")
+	}
+	return nil
+}
+
 // maxMembers bounds the members that Members reads: it is made for objects
 // whose fields are known.
 const maxMembers = 64

@@ -180,6 +180,24 @@ func scanNumber(src []byte, pos int) (end int, small bool, err error) {
 	return i, small, nil
 }
 
+// InexactInteger is the Reason for which AppendExact and ValidExact refuse an
+// integer, written without a point or an exponent, beyond ±(2^53−1): canonical
+// numbers are doubles (RFC 7493 §2.2), among which it has no place of its own.
+const InexactInteger = "an integer beyond ±9007199254740991 is not exact: write it as a string"
+
+const maxExact = "9007199254740991"
+
+// inexact reports whether a valid number is an integer beyond ±(2^53−1).
+func inexact(number []byte) bool {
+	if number[0] == '-' {
+		number = number[1:]
+	}
+	if len(number) < len(maxExact) || scanDigits(number, 0) != len(number) {
+		return false
+	}
+	return len(number) > len(maxExact) || string(number) > maxExact
+}
+
 func scanDigits(src []byte, pos int) int {
 	for pos < len(src) && src[pos] >= '0' && src[pos] <= '9' {
 		pos++

@@ -6,16 +6,28 @@ import (
 
 // Valid reports, by a nil error, that src is canonical: byte for byte what
 // Append makes of it. Errors are SyntaxErrors.
-func Valid(src []byte) error {
-	pos, err := check(src, 0, 0)
-	if err == nil && pos != len(src) {
+func Valid(src []byte) error { return validate(checker{src: src}) }
+
+// ValidExact is Valid for what AppendExact makes.
+func ValidExact(src []byte) error { return validate(checker{src: src, exact: true}) }
+
+func validate(c checker) error {
+	pos, err := c.value(0, 0)
+	if err == nil && pos != len(c.src) {
 		err = fail(pos, "there is text behind the value")
 	}
 	return err
 }
 
-// check checks the canonical value at pos and returns where it ends.
-func check(src []byte, pos, depth int) (int, error) {
+// checker checks one text.
+type checker struct {
+	src   []byte
+	exact bool
+}
+
+// value checks the canonical value at pos and returns where it ends.
+func (k *checker) value(pos, depth int) (int, error) {
+	src := k.src
 	if pos >= len(src) {
 		return pos, fail(pos, "a value is missing")
 	}
@@ -24,28 +36,29 @@ func check(src []byte, pos, depth int) (int, error) {
 	}
 	switch c := src[pos]; c {
 	case '{':
-		return checkObject(src, pos, depth)
+		return k.object(pos, depth)
 	case '[':
-		return checkArray(src, pos, depth)
+		return k.array(pos, depth)
 	case '"':
 		end, _, err := checkString(src, pos)
 		return end, err
 	default:
 		if c == '-' || c >= '0' && c <= '9' {
-			return checkNumber(src, pos)
+			return k.number(pos)
 		}
 		return scanWord(src, pos)
 	}
 }
 
-func checkArray(src []byte, pos, depth int) (int, error) {
+func (k *checker) array(pos, depth int) (int, error) {
+	src := k.src
 	pos++
 	if pos < len(src) && src[pos] == ']' {
 		return pos + 1, nil
 	}
 	for {
 		var err error
-		if pos, err = check(src, pos, depth+1); err != nil {
+		if pos, err = k.value(pos, depth+1); err != nil {
 			return pos, err
 		}
 		more, next, err := separator(src, pos, ']')
@@ -56,7 +69,8 @@ func checkArray(src []byte, pos, depth int) (int, error) {
 	}
 }
 
-func checkObject(src []byte, pos, depth int) (int, error) {
+func (k *checker) object(pos, depth int) (int, error) {
+	src := k.src
 	pos++
 	if pos < len(src) && src[pos] == '}' {
 		return pos + 1, nil
@@ -76,7 +90,7 @@ func checkObject(src []byte, pos, depth int) (int, error) {
 		if end >= len(src) || src[end] != ':' {
 			return end, fail(end, "a colon is missing behind the key")
 		}
-		if pos, err = check(src, end+1, depth+1); err != nil {
+		if pos, err = k.value(end+1, depth+1); err != nil {
 			return pos, err
 		}
 		more, next, err := separator(src, pos, '}')
@@ -106,7 +120,8 @@ func checkString(src []byte, pos int) (int, int, error) {
 	return end, kind, nil
 }
 
-func checkNumber(src []byte, pos int) (int, error) {
+func (k *checker) number(pos int) (int, error) {
+	src := k.src
 	end, small, err := scanNumber(src, pos)
 	if err != nil || small {
 		return end, err
@@ -118,6 +133,9 @@ func checkNumber(src []byte, pos int) (int, error) {
 	}
 	if !bytes.Equal(canonical, src[pos:end]) {
 		return pos, fail(pos, "a number is not in canonical form")
+	}
+	if k.exact && inexact(canonical) {
+		return pos, fail(pos, InexactInteger)
 	}
 	return end, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	fproof "github.com/transparency-dev/formats/proof"
@@ -52,7 +53,7 @@ const MaxProofBytes = 64 << 10
 const vouchedSeconds = 2
 
 // Claims are what is said beside a proof and must fit it. Zero values are not
-// checked.
+// checked, but for those that ParseAnswer has found in an answer.
 type Claims struct {
 	// Event is the event or the anchor as JSON, in any form.
 	Event []byte
@@ -62,8 +63,16 @@ type Claims struct {
 	Timestamp int64
 	// Position is the place in the ledger. Proofs of other logs don't show it.
 	Position *uint64
+	// Quorum is "achieved/asked": how many cosignatures there are, and how many
+	// were asked for.
+	Quorum string
 	// StrictTime demands that the author's time be vouched for.
 	StrictTime bool
+
+	hashGiven, timestampGiven, quorumGiven bool
+	witnessedAt                            *uint64
+	vouched                                *bool
+	beside                                 beside
 }
 
 // Report is what a good proof shows.
@@ -91,8 +100,7 @@ type Report struct {
 	Quorum    string    `json:"quorum"`
 	Witnesses []Witness `json:"witnesses"`
 
-	time protocol.Micros
-	ttl  uint32
+	entry protocol.LedgerEntry
 }
 
 // Verify checks a proof and what is claimed beside it against a policy. Errors
@@ -119,9 +127,12 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 	if !policy.group.Satisfied(parsed.Checkpoint) {
 		return nil, failf(StepQuorum, "%d cosignatures do not satisfy the policy, which asks for %d", len(p.Witnesses), policy.Required())
 	}
+	if err := checkQuorum(p, claims); err != nil {
+		return nil, err
+	}
 	r := &Report{
 		Hash: entry.Hash, Kind: entry.Kind.String(), Origin: cp.Origin, Size: cp.Size,
-		Log: entry.Log, Index: entry.Index, time: entry.Time, ttl: entry.TTL,
+		Log: entry.Log, Index: entry.Index, entry: entry,
 		Timestamp:   entry.Time.Millis(),
 		WitnessedAt: Median(p.Witnesses),
 		Quorum:      fmt.Sprintf("%d/%d", len(p.Witnesses), policy.Required()),
@@ -131,10 +142,30 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 		r.Position = &p.Index
 	}
 	r.TimestampVouched = Vouched(entry.Time, r.WitnessedAt)
+	if w := claims.witnessedAt; w != nil && *w != r.WitnessedAt {
+		return nil, failf(StepTime, "witnessed_at is given as %d, the witnesses' median is %d", *w, r.WitnessedAt)
+	}
+	if v := claims.vouched; v != nil && *v != r.TimestampVouched {
+		return nil, failf(StepTime, "timestamp_vouched is given as %t, which it is not", *v)
+	}
 	if claims.StrictTime && !r.TimestampVouched {
 		return nil, failf(StepTime, "the author's time %d and the witnesses' %d lie more than %d s apart", entry.Time.Seconds(), r.WitnessedAt, vouchedSeconds)
 	}
 	return r, nil
+}
+
+// checkQuorum holds what is said of the quorum to the cosignatures. How many
+// were asked for only who asked can tell.
+func checkQuorum(p *Proof, claims Claims) error {
+	if !claims.quorumGiven && claims.Quorum == "" {
+		return nil
+	}
+	achieved, asked, ok := strings.Cut(claims.Quorum, "/")
+	n, err := strconv.ParseUint(asked, 10, 32)
+	if !ok || err != nil || strconv.FormatUint(n, 10) != asked || achieved != strconv.Itoa(len(p.Witnesses)) {
+		return failf(StepQuorum, "the quorum is given as %.80q, there are %d cosignatures", claims.Quorum, len(p.Witnesses))
+	}
+	return nil
 }
 
 // Vouched reports whether an author's time lies so near to the median of the
@@ -199,35 +230,20 @@ func checkEntry(policy *Policy, p *Proof, claims Claims) (protocol.LedgerEntry, 
 		return entry, failf(StepEntry, "%v", err)
 	}
 	if claims.Event != nil {
-		hash, err := bodyHash(entry.Kind, claims.Event)
-		if err != nil {
-			return entry, failf(StepEvent, "%v", err)
-		}
-		if hash != entry.Hash {
-			return entry, failf(StepHash, "the event's hash is %s, the entry's %s", hash, entry.Hash)
+		if err := checkBody(entry.Kind, entry.Hash, claims); err != nil {
+			return entry, err
 		}
 	}
-	if claims.Hash != "" && claims.Hash != entry.Hash.String() {
+	if (claims.hashGiven || claims.Hash != "") && claims.Hash != entry.Hash.String() {
 		return entry, failf(StepHash, "the hash is given as %.80q, the entry's is %s", claims.Hash, entry.Hash)
 	}
-	if claims.Timestamp != 0 && claims.Timestamp != entry.Time.Millis() {
+	if (claims.timestampGiven || claims.Timestamp != 0) && claims.Timestamp != entry.Time.Millis() {
 		return entry, failf(StepEntry, "the timestamp is given as %d, the entry's is %d", claims.Timestamp, entry.Time.Millis())
 	}
 	if claims.Position != nil && policy.isLedger(p.Origin) && *claims.Position != p.Index {
 		return entry, failf(StepEntry, "the position is given as %d, the entry's is %d", *claims.Position, p.Index)
 	}
-	return entry, nil
-}
-
-// bodyHash is the hash of an event or of an anchor, as the entry's kind has it.
-func bodyHash(kind protocol.Kind, body []byte) (protocol.Hash, error) {
-	const maxBytes = 1 << 20
-	if kind.IsAnchor() {
-		a, err := protocol.ParseAnchor(body, maxBytes)
-		return a.Hash, err
-	}
-	e, err := protocol.ParseEvent(body, maxBytes)
-	return e.Hash, err
+	return entry, claims.beside.check(&entry)
 }
 
 // splitNote takes a signed note apart into its checkpoint and signature lines.

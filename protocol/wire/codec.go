@@ -128,6 +128,9 @@ func DecodeClaim(data []byte) (quorum.Claim, error) {
 	if err := decMode.Unmarshal(data, &c); err != nil {
 		return c, fmt.Errorf("certificate: %w", err)
 	}
+	if again, err := EncodeClaim(c); err != nil || !bytes.Equal(again, data) {
+		return c, errors.New("certificate: is not in deterministic CBOR")
+	}
 	return c, checkClaim("certificate", c)
 }
 

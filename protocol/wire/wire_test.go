@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"reflect"
 	"strings"
@@ -21,6 +22,9 @@ func messages(t testing.TB) []wire.Message {
 	cert := log.Certify(t, 1_700_000_000, 0, 1, 2).Claim()
 	second := log.Append(fixture.Start+1, fixture.Event(t, `{"type":"a.b","payload":{}}`), fixture.Event(t, `{"type":"c","payload":{}}`))
 	second.Cert = cert
+	second.Items[1].TTL = 60
+	erased := sha256.Sum256(second.Items[0].Body)
+	second.Items = append(second.Items, wire.Item{Kind: protocol.KindAnchorState, TTL: 1, Erased: true, Body: erased[:]})
 	second.Parents = []protocol.Parent{{Member: 0, Size: 9, Root: protocol.Hash{1}}, {Member: 3, Size: 4}}
 	encoded, err := wire.Encode(first)
 	if err != nil {
@@ -35,6 +39,7 @@ func messages(t testing.TB) []wire.Message {
 		&wire.Range{Log: 1, Items: []wire.RangeItem{{Batch: encoded, Cert: cert}}, Head: cert, More: true},
 		&wire.Evidence{Author: 1, Low: signed, High: signed, Prefix: protocol.Hash{3}, Proof: []protocol.Hash{{4}}},
 		&wire.Certificate{Claim: cert},
+		&wire.LedgerHead{Voter: 2, Head: signed, Cert: cert, Want: true},
 	}
 }
 
@@ -136,6 +141,10 @@ func TestBounds(t *testing.T) {
 		"heads":   &wire.Heads{Heads: make([]wire.Head, protocol.MaxMembers+1)},
 		"range":   &wire.Range{Items: make([]wire.RangeItem, wire.MaxRangeItems+1)},
 		"proof":   &wire.Evidence{Proof: make([]protocol.Hash, wire.MaxProof+1)},
+		"head":    &wire.LedgerHead{Cert: quorum.Claim{Cosigs: make([]quorum.Cosignature, protocol.MaxMembers+1)}},
+		"life":    batch(func(b *wire.Batch) { b.Items = []wire.Item{{TTL: protocol.MaxTTL + 1}} }),
+		"erased":  batch(func(b *wire.Batch) { b.Items = []wire.Item{{Erased: true, Body: make([]byte, 32)}} }),
+		"no hash": batch(func(b *wire.Batch) { b.Items = []wire.Item{{TTL: 1, Erased: true, Body: make([]byte, 31)}} }),
 		"claim":   &wire.Certificate{Claim: quorum.Claim{Cosigs: make([]quorum.Cosignature, protocol.MaxMembers+1)}},
 	} {
 		data, err := wire.Encode(m)
@@ -162,6 +171,11 @@ func TestClaim(t *testing.T) {
 	}
 	if _, err := wire.DecodeClaim(data[:len(data)-1]); err == nil {
 		t.Error("a cut claim decodes")
+	}
+	for _, bad := range [][]byte{append(bytes.Clone(data), 0), {0xf6}, {0xf7}} {
+		if got, err := wire.DecodeClaim(bad); err == nil {
+			t.Errorf("%x decodes as %+v", bad, got)
+		}
 	}
 }
 

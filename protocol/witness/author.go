@@ -37,6 +37,8 @@ type author struct {
 	// before.
 	told, toldRound uint64
 	tellAt          protocol.Micros
+	// again asks for a batch though nothing waits for one; see reopen.
+	again bool
 }
 
 // ownBatch is a sealed batch of this member's own log.
@@ -144,7 +146,7 @@ func (a *author) inflight() int {
 func (m *Machine) sealAt() (protocol.Micros, bool) {
 	a := &m.author
 	inflight := a.inflight()
-	wanted := len(a.pending) > 0 || m.mustSeal()
+	wanted := len(a.pending) > 0 || a.again || m.mustSeal()
 	if !wanted || inflight >= a.pacer.Window || !m.Ready() {
 		return 0, false
 	}
@@ -248,6 +250,7 @@ func (m *Machine) sealOne(subs []Submit) error {
 		})
 	}
 	m.author.batches = append(m.author.batches, own)
+	m.author.again = false
 	m.author.pacer.lastSeal = m.now
 	m.author.pacer.note(m.now, len(subs))
 	return nil
@@ -268,10 +271,11 @@ func (m *Machine) tell(l *logState) quorum.Claim {
 }
 
 // planTell says when a new certificate of the own log is told: at once where a
-// batch claims a new round, since the others wait for it then.
+// batch claims a new round, since the others wait for it then, unless they hear
+// the votes themselves.
 func (m *Machine) planTell(l *logState) {
 	a := &m.author
-	if l.certifiedRound() > a.toldRound {
+	if l.certifiedRound() > a.toldRound && m.committee.N() > gatherMembers {
 		a.tellAt = m.now
 	} else if a.tellAt == 0 {
 		a.tellAt = m.now + tellDelay
@@ -472,15 +476,22 @@ func (m *Machine) withdraw(id uint64) {
 func (m *Machine) signers(b *ownBatch) []protocol.MemberID {
 	var out []protocol.MemberID
 	for i := range m.logs {
-		id := protocol.MemberID(i)
-		for size, t := range m.logs[m.self].tallies {
-			if size >= b.Size && t.Has(id) {
-				out = append(out, id)
-				break
-			}
+		if id := protocol.MemberID(i); m.hasSigned(id, b) {
+			out = append(out, id)
 		}
 	}
 	return out
+}
+
+func (m *Machine) hasSigned(id protocol.MemberID, b *ownBatch) bool {
+	l := m.logs[m.self]
+	for size, t := range l.tallies {
+		if size >= b.Size && t.Has(id) {
+			return true
+		}
+	}
+	return l.cert.Size() >= b.Size && slices.ContainsFunc(l.cert.Cosignatures(),
+		func(c quorum.Cosignature) bool { return c.Member == id })
 }
 
 // blockers names who has cosigned the oldest batch that waits for its

@@ -1,6 +1,8 @@
 package witness
 
 import (
+	"slices"
+
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -17,11 +19,20 @@ func (m *Machine) openTally(l *logState, b *wire.Batch) {
 // counts the vote (rule W4).
 func (m *Machine) vote(l *logState, size uint64) error {
 	i, ok := l.find(size)
-	if !ok || l.id == m.self || l.evidence != nil || size <= l.cert.Size() {
+	if !ok || l.id == m.self || l.evidence != nil || size < l.cert.Size() {
 		return nil
 	}
 	v := m.cosign(l, l.chain[i].signed)
-	m.votes = append(m.votes, v)
+	if size == l.cert.Size() {
+		// A quorum was faster. The author may have been asked for more.
+		m.votes = append(m.votes, v)
+		return nil
+	}
+	if m.committee.N() <= gatherMembers && l.beginsRound(i) {
+		m.shared = append(m.shared, v)
+	} else {
+		m.votes = append(m.votes, v)
+	}
 	if l.appealAt == 0 {
 		l.appealAt = m.after(l.patience())
 	}
@@ -42,9 +53,28 @@ func (m *Machine) cosign(l *logState, s wire.Signed) wire.Vote {
 	return wire.Vote{Log: l.id, Size: s.Size, Root: s.Root, Time: sig.Time, Sig: sig.Bytes}
 }
 
+// gatherMembers is up to how many members all hear the votes for batches that
+// begin a round, so that everybody has their certificates half a round trip
+// earlier. With more it would be too many messages.
+const gatherMembers = 16
+
+// beginsRound reports whether a batch end is the first of a round in its log.
+func (l *logState) beginsRound(i int) bool {
+	return i == 0 || l.chain[i].round > l.chain[i-1].round
+}
+
 // flushVotes sends the votes of this Step to the authors they are for. Only
-// an author waits for them; the others hear the certificate from it (rule W5).
+// an author waits for them; the others hear the certificate from it. Where a
+// batch begins a round, everybody waits (rule W5).
 func (m *Machine) flushVotes() {
+	if len(m.shared) > 0 {
+		for rest := m.shared; len(rest) > 0; {
+			n := min(len(rest), wire.MaxVotes)
+			m.emit(Publish{Msg: &wire.Votes{Voter: m.self, Votes: slices.Clone(rest[:n])}})
+			rest = rest[n:]
+		}
+		m.shared = m.shared[:0]
+	}
 	for len(m.votes) > 0 {
 		author := m.votes[0].Log
 		msg := &wire.Votes{Voter: m.self}

@@ -21,7 +21,7 @@ func (m *Machine) CheckBounds() error {
 		// certificates may lie some ranges apart.
 		{"batches without a certificate", a.inflight(), max(a.pacer.Window, 4*wire.MaxRangeItems)},
 		{"awaited batches", len(m.waiting), n * (maxUndurable + 1)},
-		{"unsent votes", len(m.votes), 0},
+		{"unsent votes", len(m.votes) + len(m.shared), 0},
 	} {
 		if b.is > b.limit {
 			return fmt.Errorf("%d %s, at most %d are allowed", b.is, b.what, b.limit)

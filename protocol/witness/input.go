@@ -34,6 +34,9 @@ type Submit struct {
 	// After are the parts of logs that must be in the entry's past. It waits
 	// until this member has certificates of them.
 	After []protocol.Seen
+	// At, if not 0, is the leaf of this member's log that is the entry already:
+	// its cosignatures are waited for again, and it is not put into the log twice.
+	At uint64
 }
 
 // Advance says how the order goes on. It holds until the next one.

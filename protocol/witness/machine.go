@@ -44,7 +44,8 @@ type Machine struct {
 	seq     uint64
 	timer   protocol.Micros
 	waiting []awaited
-	votes   []wire.Vote
+	votes   []wire.Vote // for authors
+	shared  []wire.Vote // for everybody
 	effects []Effect
 }
 
@@ -121,6 +122,9 @@ func (m *Machine) dispatch(in Input) error {
 		m.timer = 0
 		return m.tick()
 	case Submit:
+		if in.At != 0 {
+			return m.reopen(in)
+		}
 		m.submit(in)
 		return nil
 	case Withdraw:

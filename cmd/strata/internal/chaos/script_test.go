@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -80,4 +81,39 @@ func TestRandom(t *testing.T) {
 			t.Errorf("seed %d: %d commands, %v left broken", seed, len(out), broken)
 		}
 	}
+}
+
+func FuzzParseScript(f *testing.F) {
+	names := []string{"node-1", "node-2", "node-3"}
+	f.Add("1s kill node-2\n2s delay 20ms+5ms 1 3 # slow\n\n3s cut node-1 node-3\n4s wait 1s\n5s quit")
+	f.Fuzz(func(t *testing.T, text string) {
+		commands, err := ParseScript(strings.NewReader(text), names)
+		if err != nil {
+			return
+		}
+		for _, c := range commands {
+			// As it is printed it is read again.
+			again, err := ParseCommand(c.String(names), names)
+			if again.At = c.At; err != nil || !reflect.DeepEqual(again, c) {
+				t.Errorf("%+v is printed as %q, and read as %+v, %v", c, c.String(names), again, err)
+			}
+		}
+	})
+}
+
+func FuzzParseCommand(f *testing.F) {
+	names := []string{"node-1", "node-2"}
+	f.Add("partition node-1 2")
+	f.Add("delay 5ms")
+	f.Fuzz(func(t *testing.T, line string) {
+		c, err := ParseCommand(line, names)
+		if err != nil {
+			return
+		}
+		for _, i := range c.Nodes {
+			if i < 0 || i >= len(names) {
+				t.Errorf("%q: node %d of %d", line, i, len(names))
+			}
+		}
+	})
 }

@@ -64,6 +64,9 @@ type Config struct {
 	// Warmup is how long events are sent before that without being measured.
 	Warmup time.Duration
 
+	// Anchor sends anchors that wait for their places in the ledger, instead of
+	// events to attest.
+	Anchor bool
 	// EventBytes is the size of an event in canonical JSON. 0 means
 	// DefaultEventBytes, at most 1 MiB.
 	EventBytes int

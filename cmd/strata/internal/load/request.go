@@ -10,7 +10,10 @@ import (
 	"strings"
 )
 
-const attestPath = "/v1/witness/attest"
+const (
+	attestPath = "/v1/witness/attest"
+	anchorPath = "/v1/chronos/anchor"
+)
 
 // target is a node as its URL names it.
 type target struct {
@@ -39,7 +42,7 @@ func parseTarget(raw string) (target, error) {
 		url:     raw,
 		address: net.JoinHostPort(u.Hostname(), port),
 		host:    u.Host,
-		path:    strings.TrimRight(u.EscapedPath(), "/") + attestPath,
+		path:    strings.TrimRight(u.EscapedPath(), "/"),
 		tls:     u.Scheme == "https",
 	}, nil
 }
@@ -54,6 +57,10 @@ const (
 	eventTail = `"},"type":"bench.event"}`
 	hexDigits = 16 // of a uint64
 
+	// An anchor has a head and a tail of its own, which are no longer.
+	anchorHead = `{"anchor_type":"event","data":{"data":"`
+	anchorTail = `"}}`
+
 	minEventBytes = len(eventHead) + len(eventRun) + hexDigits + len(eventSeq) + hexDigits + len(eventTail)
 )
 
@@ -62,36 +69,52 @@ const (
 type request struct {
 	bytes []byte // head and body
 	event []byte // these and the slices below are parts of bytes
-	data  []byte
-	seq   []byte
-	seed  uint64
+	// closing is what the hashed text has behind event.
+	closing string
+	data    []byte
+	seq     []byte
+	seed    uint64
 }
 
 func newRequest(t target, c Config) *request {
-	head := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: strata-bench\r\n"+
-		"Authorization: Bearer %s\r\nContent-Type: application/json\r\n", t.path, t.host, c.Token)
-	before := `{"event":`
+	path, before, first, last := attestPath, `{"event":`, eventHead, eventTail
 	after := fmt.Sprintf(`,"timeout_ms":%d}`, c.Timeout.Milliseconds())
-	data := c.EventBytes - minEventBytes
+	if c.Anchor {
+		// The anchor's own fields stand beside the request's.
+		path, before, first, last = anchorPath, "", anchorHead, anchorTail
+	}
+	head := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: strata-bench\r\n"+
+		"Authorization: Bearer %s\r\nContent-Type: application/json\r\n", t.path+path, t.host, c.Token)
+	data := c.EventBytes - (minEventBytes - len(eventHead) - len(eventTail) + len(first) + len(last))
+	length := len(before) + c.EventBytes + len(after)
+	if c.Anchor {
+		length-- // one brace closes the request and the anchor
+	}
 
-	b := fmt.Appendf(head, "Content-Length: %d\r\n\r\n", len(before)+c.EventBytes+len(after))
+	b := fmt.Appendf(head, "Content-Length: %d\r\n\r\n", length)
 	b = append(b, before...)
 	eventAt := len(b)
-	b = append(b, eventHead...)
+	b = append(b, first...)
 	dataAt := len(b)
 	b = append(b, make([]byte, data)...)
 	b = fmt.Appendf(b, "%s%016x%s", eventRun, c.Seed, eventSeq)
 	seqAt := len(b)
 	b = append(b, make([]byte, hexDigits)...)
-	b = append(b, eventTail...)
+	b = append(b, last...)
+	end, closing := eventAt+c.EventBytes, ""
+	if c.Anchor {
+		// The brace that closes the request closes the anchor too.
+		end, closing = end-1, "}"
+		b = b[:end]
+	}
 	b = append(b, after...)
 
 	return &request{
 		bytes: b,
-		event: b[eventAt : eventAt+c.EventBytes],
-		data:  b[dataAt : dataAt+data],
-		seq:   b[seqAt : seqAt+hexDigits],
-		seed:  c.Seed,
+		event: b[eventAt:end], closing: closing,
+		data: b[dataAt : dataAt+data],
+		seq:  b[seqAt : seqAt+hexDigits],
+		seed: c.Seed,
 	}
 }
 
@@ -125,6 +148,8 @@ func mix(z uint64) uint64 {
 
 // hash is the hash the node must answer with, in its text form.
 func (r *request) hash() string {
-	sum := sha256.Sum256(r.event)
-	return "0x" + hex.EncodeToString(sum[:])
+	h := sha256.New()
+	h.Write(r.event)
+	h.Write([]byte(r.closing))
+	return "0x" + hex.EncodeToString(h.Sum(nil))
 }

@@ -3,6 +3,8 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"testing"
@@ -75,5 +77,32 @@ func TestRequestIsWellFormed(t *testing.T) {
 		request.Header.Get("Authorization") != "Bearer secret" ||
 		request.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("request: %+v", request)
+	}
+}
+
+// TestAnchorIsWellFormed reads an anchor's request, whose hash is that of the
+// canonical form of what is anchored.
+func TestAnchorIsWellFormed(t *testing.T) {
+	r := newRequest(target{host: "a"}, Config{Token: "secret", Anchor: true, EventBytes: DefaultEventBytes, Timeout: DefaultTimeout, Seed: 42})
+	r.set(255)
+	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.bytes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(request.Body)
+	if err != nil || request.URL.Path != anchorPath {
+		t.Fatal(request.URL.Path, err)
+	}
+	before, after, ok := bytes.Cut(body, []byte(`,"timeout_ms":1000`))
+	if !ok || string(after) != "}" {
+		t.Fatalf("body: %s", body)
+	}
+	canonical, err := jcs.Transform(append(before, '}'))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(canonical)
+	if want := "0x" + hex.EncodeToString(sum[:]); r.hash() != want || len(canonical) != DefaultEventBytes {
+		t.Errorf("%d bytes, hash %s, want %s", len(canonical), r.hash(), want)
 	}
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/strataos/strataos/node/setup"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/merkle"
+	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// TestStrictTime checks a proof whose author was ten seconds ahead of its only
+// witness: only --strict-time refuses it.
+func TestStrictTime(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "net")
+	g, err := setup.Create(dir, "strata.example/test", []setup.Node{{Name: "acme", PeerAddr: "/ip4/127.0.0.1/tcp/1", HTTPListen: "127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "proof.json")
+	if err := os.WriteFile(file, skewedProof(t, dir, g), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	policy := filepath.Join(dir, setup.PolicyFile)
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, 0, "only this time is vouched for"},
+		{[]string{"--strict-time"}, exitFailed, "time: "},
+		{[]string{"--strict-time", "--json"}, exitFailed, `"step": "time"`},
+	} {
+		var out strings.Builder
+		args := append([]string{"verify", "--policy", policy, file}, c.args...)
+		if code := run(args, &out, io.Discard); code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%v: exit %d, want %d\n%s", c.args, code, c.code, out.String())
+		}
+	}
+}
+
+func skewedProof(t *testing.T, dir string, g *protocol.Genesis) []byte {
+	t.Helper()
+	committee, err := quorum.NewCommittee(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := setup.LoadSigner(filepath.Join(dir, "acme", setup.SigningKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const start = 1_700_000_000 * protocol.Second
+	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: protocol.Hash{1}, Time: start + 10*protocol.Second}
+	var tree merkle.Tail
+	tree.Append(tlog.RecordHash(entry.Append(nil)))
+	cp := committee.Checkpoint(0, 1, protocol.Hash(tree.Root()))
+	sig := signer.Cosign(cp, start.Seconds())
+	cert, err := committee.Verify(quorum.Claim{Size: 1, Root: cp.Root, Cosigs: []quorum.Cosignature{{Time: sig.Time, Sig: sig.Bytes}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(proof.NewCheckpoint(committee, cert).Prove(entry, 0, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}

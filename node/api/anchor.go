@@ -1,0 +1,211 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/strataos/strataos/actors"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/jcs"
+	"github.com/strataos/strataos/protocol/proof"
+)
+
+// anchorRequest is the body of POST /v1/chronos/anchor.
+type anchorRequest struct {
+	anchor  protocol.Anchor
+	ttl     uint32 // seconds; 0 means forever
+	timeout time.Duration
+	ordered bool
+}
+
+// anchor answers POST /v1/chronos/anchor.
+func (s *Server) anchor(x *exchange) error {
+	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	if err != nil {
+		return err
+	}
+	defer bodies.Put(body)
+	req, err := s.parseAnchor(*body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
+	defer cancel()
+	after, err := s.comesAfter(ctx, x, req)
+	if err != nil {
+		return err
+	}
+	out, err := s.Submitter.Submit(ctx, actors.Submission{
+		Kind: req.anchor.Kind, Body: req.anchor.Canonical, Hash: req.anchor.Hash, TTL: req.ttl,
+		After: after, Ordered: req.ordered,
+	})
+	if err != nil {
+		return s.anchorError(x, req, err)
+	}
+	p, err := s.prove(out)
+	if err != nil {
+		return err
+	}
+	answer := s.anchorAnswer(x, req, out, p)
+	s.writeBytes(x, http.StatusOK, *answer)
+	bodies.Put(answer)
+	return nil
+}
+
+// parseAnchor reads the body of an anchor strictly. What is hashed are its data,
+// anchor_type, metadata and after.
+func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
+	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true}
+	if jcs.KindOf(body) != jcs.Object {
+		return nil, invalid("body", "must be a JSON object")
+	}
+	hashed := append(make([]byte, 0, len(body)), '{')
+	err := jcs.Members(body, func(key, value []byte) (err error) {
+		switch string(key) {
+		case "data", "anchor_type", "metadata", "after":
+			if len(hashed) > 1 {
+				hashed = append(hashed, ',')
+			}
+			hashed = append(append(append(hashed, '"'), key...), `":`...)
+			hashed = append(hashed, value...)
+		case "retention":
+			req.ttl, err = parseRetention(value)
+		case "timeout_ms":
+			var n int
+			n, err = wholeNumber("timeout_ms", value, 1, maxTimeout)
+			req.timeout = time.Duration(n) * time.Millisecond
+		case "wait":
+			req.ordered, err = parseWait(value)
+		default:
+			err = invalid(printable(key), "is not a field of this request (data, anchor_type, retention, metadata, timeout_ms, wait, after)")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fromParser(err)
+	}
+	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Genesis.Params.MaxEventBytes)
+	if err != nil {
+		return nil, fromParser(err)
+	}
+	return req, nil
+}
+
+func parseRetention(value []byte) (uint32, error) {
+	if jcs.KindOf(value) == jcs.Number {
+		n, err := wholeNumber("retention", value, 1, protocol.MaxTTL)
+		return uint32(n), err
+	}
+	if text, err := jcs.Unquote(value); err != nil || text != "permanent" {
+		return 0, invalid("retention", "must be \"permanent\" or a number of seconds from 1 to %d", int64(protocol.MaxTTL))
+	}
+	return 0, nil
+}
+
+func parseWait(value []byte) (ordered bool, err error) {
+	switch text, err := jcs.Unquote(value); {
+	case err == nil && text == "ordered":
+		return true, nil
+	case err == nil && text == "certified":
+		return false, nil
+	}
+	return false, invalid("wait", "must be ordered or certified")
+}
+
+// comesAfter is what an anchor comes after: what its client has seen, and the
+// anchors that it names, which this node waits for.
+func (s *Server) comesAfter(ctx context.Context, x *exchange, req *anchorRequest) ([]protocol.Seen, error) {
+	after, err := s.seenByClient(x)
+	if err != nil {
+		return nil, err
+	}
+	for i, hash := range req.anchor.After {
+		part, err := s.locate(ctx, hash)
+		if err != nil {
+			return nil, err
+		}
+		if part == nil {
+			return nil, errorf(codeBehind, "after[%d]: this node has not seen %s in time", i, hash).
+				with("field", "after["+strconv.Itoa(i)+"]").with("hash", hash.String())
+		}
+		after = append(after, *part)
+	}
+	return after, nil
+}
+
+// locate waits until this node holds a certificate of an entry, and returns the
+// part of a log that ends with it, or nil if the context ends before.
+func (s *Server) locate(ctx context.Context, hash protocol.Hash) (*protocol.Seen, error) {
+	var part *protocol.Seen
+	var failed error
+	err := s.Wait(ctx, func() bool {
+		found, n, err := s.Lookup.Find(hash)
+		if failed = err; err != nil {
+			return true
+		}
+		if n > 0 && found.Certified {
+			part = &protocol.Seen{Member: found.Log, Size: found.Index + 1}
+		}
+		return part != nil
+	})
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	return part, failed
+}
+
+// anchorAnswer writes the answer to an anchor.
+func (s *Server) anchorAnswer(x *exchange, req *anchorRequest, out *actors.Outcome, p *proof.Proof) *[]byte {
+	buf := bodies.Get().(*[]byte)
+	b := append((*buf)[:0], `{"hash":"`...)
+	b = out.Entry.Hash.Append(b)
+	b = append(b, `","timestamp":`...)
+	b = strconv.AppendInt(b, out.Entry.Time.Millis(), 10)
+	if out.Ordered {
+		b = append(b, `,"position":`...)
+		b = strconv.AppendUint(b, out.Position, 10)
+	}
+	b = append(b, `,"anchor_type":"`...)
+	b = append(b, req.anchor.Kind.AnchorType()...)
+	b = append(b, `","retention":`...)
+	if at, ok := out.Entry.Expires(); ok {
+		b = strconv.AppendUint(b, uint64(req.ttl), 10)
+		b = append(b, `,"expires_at":`...)
+		b = strconv.AppendInt(b, at.Millis(), 10)
+	} else {
+		b = append(b, `"permanent"`...)
+	}
+	b = append(b, `,"causal_token":"`...)
+	b = appendToken(b, s.tokenOf(out))
+	b = append(b, `","latency_ms":`...)
+	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
+	b = append(b, `,"proof":`...)
+	b = p.AppendJSON(b)
+	*buf = append(b, '}', '\n')
+	return buf
+}
+
+// tokenOf is what a client has seen that has seen an outcome: the batch, and
+// with it everything in its past.
+func (s *Server) tokenOf(out *actors.Outcome) []protocol.Seen {
+	return []protocol.Seen{{Member: s.Self, Size: out.Batch}}
+}
+
+// anchorError says what became of an anchor that was not answered in time.
+func (s *Server) anchorError(x *exchange, req *anchorRequest, err error) error {
+	var unordered *actors.OrderError
+	hash := req.anchor.Hash
+	if errors.As(err, &unordered) {
+		return errorf(codeOrderTimeout, "the anchor is certified and was not ordered within %d ms; it will be", req.timeout.Milliseconds()).
+			with("hash", hash.String()).with("timeout_ms", req.timeout.Milliseconds()).
+			with("causal_token", string(appendToken(nil, s.tokenOf(unordered.Outcome)))).
+			with("find", "GET /v1/chronos/anchors/"+hash.String())
+	}
+	return s.submitError(x, err, pending{
+		hash: hash, find: "GET /v1/chronos/anchors/" + hash.String(),
+		required: s.Committee.Quorum(), timeout: req.timeout,
+	})
+}

@@ -1,0 +1,151 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/strataos/strataos/node/store"
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/merkle"
+	"github.com/strataos/strataos/protocol/order"
+)
+
+// checkLedger orders the logs anew, and holds the stored ledger to that.
+func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) error {
+	runs, cuts, err := a.replay(ctx, batches)
+	if err != nil {
+		return err
+	}
+	st, ok, err := a.store.State()
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return nil // nothing was ordered yet
+	}
+	claim, cosigned, err := a.store.Checkpoint()
+	if err != nil {
+		return err
+	}
+	var tree merkle.Tail
+	next := 0
+	err = a.store.Runs(0, false, func(r store.Run) (bool, error) {
+		if r.Position >= st.Size {
+			return false, nil
+		}
+		if next >= len(runs) || runs[next] != r {
+			return false, &Problem{"ledger", r.Position, "the order of the logs puts something else here"}
+		}
+		next++
+		return true, a.appendRun(ctx, &tree, r)
+	})
+	if err != nil {
+		return err
+	}
+	if tree.Size() != st.Size || protocol.Hash(tree.Root()) != st.Root {
+		return &Problem{"ledger", tree.Size(), fmt.Sprintf("the stored root of %d entries is another one", st.Size)}
+	}
+	if at, ok := cuts[st.Cut.Size]; st.Cut.Size > 0 && (!ok || at != st.Cut.Time) {
+		return &Problem{"ledger", st.Cut.Size, "there is no checkpoint here"}
+	}
+	a.report.Ledger, a.report.Root, a.report.Rounds = st.Size, st.Root, st.Order.Round
+	if !cosigned {
+		return nil
+	}
+	if _, err := a.committee.Verify(claim); err != nil {
+		return &Problem{"ledger", claim.Size, err.Error()}
+	}
+	if claim.Size > st.Size {
+		return nil // of entries that this node has not ordered before it stopped
+	}
+	root, err := tree.RootAt(claim.Size)
+	if err != nil {
+		return err
+	}
+	if protocol.Hash(root) != claim.Root {
+		return &Problem{"ledger", claim.Size, "a quorum has cosigned another root"}
+	}
+	a.report.Checkpoint = claim.Size
+	return nil
+}
+
+// appendRun adds a run's entries to the ledger's tree.
+func (a *auditor) appendRun(ctx context.Context, tree *merkle.Tail, r store.Run) error {
+	b, ok, err := chronos.ReadBatch(a.store, a.params, r.Log, r.Old)
+	if err != nil {
+		return err
+	}
+	if !ok || b.Old != r.Old || uint64(len(b.Items)) != r.Count {
+		return &Problem{"ledger", r.Position, "its batch is not stored"}
+	}
+	name := a.committee.Name(r.Log)
+	var buf []byte
+	for i := range b.Items {
+		e := protocol.LedgerEntry{Entry: b.Items[i].Entry(b.Time), Log: name, Index: r.Old + 1 + uint64(i)}
+		leaf, scratch := e.LeafHash(buf)
+		buf = scratch
+		tree.Append(leaf)
+	}
+	return a.step(ctx, r.Count+1)
+}
+
+// noPast is asked for nothing: an audit forgets nothing.
+type noPast struct{}
+
+// Node implements order.Past.
+func (noPast) Node(protocol.MemberID, uint64) (order.Node, error) {
+	return order.Node{}, errors.New("audit: a batch was forgotten")
+}
+
+// replay orders the certified parts of the logs. It returns the runs of the
+// ledger, and the ledger's time at each of its checkpoints, by size.
+func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) ([]store.Run, map[uint64]protocol.Micros, error) {
+	o := order.New(a.committee.N(), noPast{})
+	var runs []store.Run
+	cuts := map[uint64]protocol.Micros{}
+	var position, last uint64
+	var now, cut protocol.Micros
+	interval := a.params.Checkpoint()
+	next := make([]int, len(batches))
+	for progress := true; progress; {
+		progress = false
+		for i := range batches {
+			for next[i] < len(batches[i]) {
+				b := batches[i][next[i]]
+				if _, missing := o.Missing(b); missing {
+					break
+				}
+				if _, err := o.Insert(b); err != nil {
+					return nil, nil, &Problem{a.committee.Origin(b.Log), b.Old, err.Error()}
+				}
+				next[i]++
+				progress = true
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		decisions, err := o.Decide()
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, d := range decisions {
+			for _, b := range d.Batches {
+				now = max(now, b.Time)
+				count := b.Size - b.Old - 1
+				if count == 0 {
+					continue
+				}
+				runs = append(runs, store.Run{Position: position, Log: b.Log, Old: b.Old, Time: b.Time, Count: count, LedgerTime: now})
+				position += count
+			}
+			if chronos.EndsRound(d, a.committee.N()) && position > last && now >= (cut/interval+1)*interval {
+				last, cut = position, now
+				cuts[position] = now
+			}
+		}
+	}
+	return runs, cuts, nil
+}
