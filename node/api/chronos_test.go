@@ -274,7 +274,7 @@ func TestErasedAnswers(t *testing.T) {
 		if _, err := proof.VerifyAll(f.policy(), proofs, claims); err != nil {
 			t.Error(err)
 		}
-		if _, err := f.store.Erase(protocol.Micros(f.now().UnixMicro())); err != nil {
+		if _, err := f.store.Erase(t.Context(), protocol.Micros(f.now().UnixMicro())); err != nil {
 			t.Fatal(err)
 		}
 	}
