@@ -188,6 +188,9 @@ func TestQueryPages(t *testing.T) {
 			t.Errorf("%s in pages gives %v, want %v", base, got, want)
 		}
 	}
+	if a := f.query("direction=desc"); a.Cursor != "" {
+		t.Errorf("there is something before the beginning: %+v", a)
+	}
 	end := f.query("kind=attest")
 	s.Append(3, []wire.Item{scribe.Attest(t, `{"type":"b","payload":{}}`)})
 	s.Settle()

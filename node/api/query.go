@@ -27,6 +27,7 @@ var queryParams = []string{
 type queryAnswer struct {
 	Entries []entryAnswer `json:"entries"`
 	// Cursor is where the next page begins, also if there is nothing there yet.
+	// Backwards there is none at the beginning.
 	Cursor string `json:"cursor,omitempty"`
 	// More says that there may be more behind Cursor now.
 	More   bool       `json:"more"`
@@ -62,7 +63,7 @@ func (s *Server) query(x *exchange) error {
 	for i := range page.Rows {
 		a.Entries = append(a.Entries, s.entryOf(&page.Rows[i], true, q.Now))
 	}
-	if page.Next != nil {
+	if page.Next != nil && (page.More || !q.Reverse) {
 		a.Cursor = cursorText(*page.Next, params)
 	}
 	s.writeJSON(x, http.StatusOK, a)
