@@ -225,11 +225,11 @@ func (c *cluster) mustAttest(i, n int) string {
 
 func (c *cluster) verifyOffline(text []byte) {
 	c.t.Helper()
-	p, claims, err := proof.ParseAnswer(text)
+	proofs, claims, err := proof.ParseProofs(text)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if _, err := proof.Verify(c.policy, p, claims); err != nil {
+	if _, err := proof.VerifyAll(c.policy, proofs, claims); err != nil {
 		c.t.Fatalf("%v: %s", err, text)
 	}
 }

@@ -70,6 +70,10 @@ func (c *cluster) waitLedgers(entries uint64, nodes ...int) {
 			if st.Size < entries || st.Size != first.Size || st.Root != first.Root || st.Checkpoint != st.Size {
 				return false
 			}
+			// The ledger is stored behind what the machine has come to.
+			if stored, _, err := c.nodes[i].store.State(); err != nil || stored.Size != st.Size {
+				return false
+			}
 		}
 		return true
 	})

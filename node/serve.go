@@ -89,6 +89,7 @@ func (n *Node) Start(context.Context) error {
 	n.stop = stop
 	n.workers.Go(func() { n.tokens.Run(ctx) })
 	n.workers.Go(func() { n.sweep(ctx) })
+	n.workers.Go(func() { n.eraseExpired(ctx) })
 	n.workers.Go(func() {
 		if err := n.server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("http: %w", err))

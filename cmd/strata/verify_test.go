@@ -72,3 +72,43 @@ func skewedProof(t *testing.T, dir string, g *protocol.Genesis) []byte {
 	}
 	return text
 }
+
+// TestVerifyLedger checks the pinned proof of the ledger, and one whose answer
+// says another position.
+func TestVerifyLedger(t *testing.T) {
+	data := filepath.Join("..", "..", "protocol", "testdata")
+	bare, err := os.ReadFile(filepath.Join(data, "ledger-proof.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(filepath.Join(data, "proof.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, c := range []struct {
+		text string
+		code int
+		want string
+	}{
+		{string(bare), 0, "position 2 of 5"},
+		{`{"position":2,"proof":` + string(log) + `,"ledger_proof":` + string(bare) + `}`, 0, "the proofs are valid"},
+		{`{"position":3,"proof":` + string(log) + `,"ledger_proof":` + string(bare) + `}`, exitFailed, "the position is given as 3"},
+		{strings.Replace(string(bare), `"index":3`, `"index":4`, 1), exitFailed, "inclusion"},
+	} {
+		file := filepath.Join(dir, "proof.json")
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		export := filepath.Join(dir, "out")
+		if code := run([]string{"verify", "--policy", filepath.Join(data, "policy"), "--export", export, file}, &out, io.Discard); code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("exit %d, want %d %q\n%s", code, c.code, c.want, out.String())
+		}
+	}
+	for _, name := range []string{"ledger-proof.tlog-proof", "ledger-entry", "proof.tlog-proof", "entry"} {
+		if _, err := os.Stat(filepath.Join(dir, "out", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}

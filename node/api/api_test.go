@@ -121,7 +121,17 @@ func (f *fixture) open() {
 		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
 		Status:    func() *actors.Status { return &f.status },
 		Reachable: func() []bool { return f.reachable },
-		Tokens:    f.tokens, Version: "test", Now: f.now,
+		Wait: func(ctx context.Context, condition func() bool) error {
+			for !condition() {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(time.Millisecond):
+				}
+			}
+			return nil
+		},
+		Tokens: f.tokens, Version: "test", Now: f.now,
 		Logger: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 	})
 	if err != nil {

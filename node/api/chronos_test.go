@@ -154,6 +154,7 @@ func TestQueryRefused(t *testing.T) {
 		{"kind=attest&cursor=" + all.Cursor, "cursor"},
 		{"cursor=" + all.Cursor + "A", "cursor"},
 		{"limit=%zz", "query"},
+		{"timeout_ms=0", "timeout_ms"},
 	} {
 		e := f.do("GET", "/v1/chronos/query?"+c.params, "")
 		if got := e.failure(t); e.status != 400 || got.Error.Details["field"] != c.field || got.Error.Code != "INVALID_REQUEST" {
@@ -186,6 +187,9 @@ func TestQueryPages(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("%s in pages gives %v, want %v", base, got, want)
 		}
+	}
+	if a := f.query("direction=desc"); a.Cursor != "" {
+		t.Errorf("there is something before the beginning: %+v", a)
 	}
 	end := f.query("kind=attest")
 	s.Append(3, []wire.Item{scribe.Attest(t, `{"type":"b","payload":{}}`)})
@@ -273,7 +277,7 @@ func TestErasedAnswers(t *testing.T) {
 		if _, err := proof.VerifyAll(f.policy(), proofs, claims); err != nil {
 			t.Error(err)
 		}
-		if _, err := f.store.Erase(protocol.Micros(f.now().UnixMicro())); err != nil {
+		if _, err := f.store.Erase(t.Context(), protocol.Micros(f.now().UnixMicro())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -386,4 +390,25 @@ func FuzzCursor(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReadAfterWrite sends what a client has seen: a node whose ledger has not
+// come so far says so.
+func TestReadAfterWrite(t *testing.T) {
+	f, s := small(t)
+	hash := f.query("limit=1").Entries[0].Hash.String()
+	late := s.Append(3, []wire.Item{scribe.Attest(t, `{"type":"late","payload":{}}`)})
+	seen := token(3, late.Size())
+	paths := []string{"/v1/chronos/query?timeout_ms=5", "/v1/chronos/anchors/" + hash + "?timeout_ms=5", "/v1/chronos/relation?timeout_ms=5&a=" + hash + "&b=" + hash}
+	for _, path := range paths {
+		if a := f.do("GET", path, "", causalityHeader, seen); a.status != 504 || a.failure(t).Error.Code != "CAUSALITY_TIMEOUT" {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	s.Settle()
+	for _, path := range paths {
+		if a := f.do("GET", path, "", causalityHeader, seen); a.status != 200 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
 }

@@ -1,9 +1,10 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
-	"strconv"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -98,6 +99,21 @@ func namesIn(kind protocol.Kind, body []byte) (eventType, key string) {
 	return eventType, key
 }
 
+// awaitSeen returns once this node's ledger holds what the request's client has
+// seen, or fails after the request's timeout_ms.
+func (s *Server) awaitSeen(x *exchange, params map[string]string) error {
+	timeout := uint64(defaultTimeout)
+	if text, ok := params["timeout_ms"]; ok {
+		var err error
+		if timeout, err = readNumber("timeout_ms", text, 1, maxTimeout); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), time.Duration(timeout)*time.Millisecond)
+	defer cancel()
+	return s.awaitOrdered(ctx, x)
+}
+
 // checkpointAnswer is the answer to GET /v1/chronos/checkpoint.
 type checkpointAnswer struct {
 	Origin string        `json:"origin"`
@@ -144,5 +160,5 @@ func (s *Server) ledgerHead() (*store.LedgerHead, error) {
 
 // token is the causal token of what a batch of a log that ends at size has seen.
 func token(log protocol.MemberID, size uint64) string {
-	return strconv.Itoa(int(log)) + ":" + strconv.FormatUint(size, 10)
+	return string(appendToken(nil, []protocol.Seen{{Member: log, Size: size}}))
 }

@@ -20,8 +20,6 @@ func readParams(rawQuery string, known []string) (map[string]string, error) {
 	params := make(map[string]string, len(values))
 	for name, list := range values {
 		switch {
-		case name == timeoutParam && len(list) == 1:
-			continue // of every read; see readBehind
 		case !slices.Contains(known, name):
 			return nil, invalid(printable([]byte(name)), "is not a parameter of this request (%s)", strings.Join(known, ", "))
 		case len(list) > 1:

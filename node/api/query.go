@@ -20,13 +20,14 @@ const (
 // queryParams are the parameters of GET /v1/chronos/query.
 var queryParams = []string{
 	"from", "to", "from_position", "to_position", "type", "anchor_type", "kind", "hash", "key", "latest", "author",
-	"before", "after", "concurrent", "order", "direction", "limit", "cursor",
+	"before", "after", "concurrent", "order", "direction", "limit", "cursor", "timeout_ms",
 }
 
 // queryAnswer is the answer to GET /v1/chronos/query.
 type queryAnswer struct {
 	Entries []entryAnswer `json:"entries"`
 	// Cursor is where the next page begins, also if there is nothing there yet.
+	// Backwards there is none at the beginning.
 	Cursor string `json:"cursor,omitempty"`
 	// More says that there may be more behind Cursor now.
 	More   bool       `json:"more"`
@@ -44,6 +45,9 @@ func (s *Server) query(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if err := s.awaitSeen(x, params); err != nil {
+		return err
+	}
 	q, err := s.parseQuery(params)
 	if err != nil {
 		return err
@@ -59,7 +63,7 @@ func (s *Server) query(x *exchange) error {
 	for i := range page.Rows {
 		a.Entries = append(a.Entries, s.entryOf(&page.Rows[i], true, q.Now))
 	}
-	if page.Next != nil {
+	if page.Next != nil && (page.More || !q.Reverse) {
 		a.Cursor = cursorText(*page.Next, params)
 	}
 	s.writeJSON(x, http.StatusOK, a)

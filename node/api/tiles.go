@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -17,8 +18,11 @@ import (
 // mirrors and monitors need no token; what one may ask of a node is limited for
 // all of them together.
 const (
-	tilesRate  = 200 // requests a second
-	tilesBurst = 400
+	tilesRate  = 500 // requests a second
+	tilesBurst = 1000
+	// tilesWait is how long a request waits for its turn, so that a mirror that
+	// reads as fast as it can is slowed down and not refused.
+	tilesWait = time.Second
 )
 
 // Tiles are of 2^tileHeight hashes.
@@ -35,12 +39,26 @@ func newTilesLimiter() *rate.Limiter { return rate.NewLimiter(tilesRate, tilesBu
 
 // allowTiles takes a request from what everybody has together.
 func (s *Server) allowTiles(x *exchange) error {
-	if s.tiles.AllowN(x.start, 1) {
-		return nil
+	turn := s.tiles.ReserveN(x.start, 1)
+	if wait := turn.DelayFrom(x.start); turn.OK() && wait <= tilesWait {
+		return pause(x.r.Context(), wait)
 	}
+	turn.CancelAt(x.start)
 	x.Header().Set("Retry-After", "1")
 	return errorf(codeRateLimited, "this node answers %d requests for tiles a second, of all clients together", tilesRate).
 		with("retry_after_ms", time.Second.Milliseconds())
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // ledgerCheckpoint answers GET /ledger/checkpoint with the newest signed note.

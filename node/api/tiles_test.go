@@ -239,7 +239,9 @@ func TestTilesCovered(t *testing.T) {
 // TestTilesLimited demands that readers without a token are held back together.
 func TestTilesLimited(t *testing.T) {
 	f, _ := small(t)
-	f.server.tiles = rate.NewLimiter(1, 10) // the clock goes on by a millisecond or so
+	// A token comes in 100 s, so nobody waits for it; the clock goes on by a
+	// millisecond or so a request.
+	f.server.tiles = rate.NewLimiter(0.01, 10)
 	refused := 0
 	for range 30 {
 		if a := f.do("GET", "/ledger/checkpoint", "", "Authorization", ""); a.status == 429 {

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/strataos/strataos/node/store/pebbleds"
@@ -20,55 +22,88 @@ func expiryBound(at protocol.Micros) []byte {
 	return appendHex(append(make([]byte, 0, 48), spaceExpiry...), at.Seconds(), 16)
 }
 
-// maxErased bounds the batches that are rewritten at once.
-const maxErased = 256
+// Bounds of what is rewritten at once.
+const (
+	maxErased      = 256     // batches
+	maxErasedBytes = 8 << 20 // of them, as they were
+)
+
+// place is where a batch begins.
+type place struct {
+	log protocol.MemberID
+	old uint64
+}
 
 // Erase removes the bodies that have expired by a time, and returns how many it
 // removed. Entries stay, so that proofs hold. What is not ordered yet is kept
-// until it is: nothing may be lost on its way. Compact gives the space back.
-func (s *Store) Erase(now protocol.Micros) (int, error) {
+// until it is: nothing may be lost on its way. Compact gives the space back. It
+// ends early with the context.
+func (s *Store) Erase(ctx context.Context, now protocol.Micros) (int, error) {
+	s.erasing.Lock()
+	defer s.erasing.Unlock()
 	erased := 0
-	for {
+	for ctx.Err() == nil {
 		n, done, err := s.eraseSome(now)
 		erased += n
 		if err != nil || done {
 			return erased, err
 		}
 	}
+	return erased, nil
+}
+
+// eraser rewrites some batches.
+type eraser struct {
+	store   *Store
+	now     protocol.Micros
+	batch   *pebbleds.WriteBatch
+	seen    map[place]bool
+	spans   spans
+	bodies  int // that were erased
+	batches int
+	bytes   int // of the batches, as they were
 }
 
 // eraseSome rewrites some batches. It answers true when none is left.
 func (s *Store) eraseSome(now protocol.Micros) (erased int, done bool, err error) {
-	b := s.db.NewWriteBatch()
-	batches := 0
-	type place struct {
-		log protocol.MemberID
-		old uint64
-	}
-	seen := map[place]bool{}
+	e := &eraser{store: s, now: now, batch: s.db.NewWriteBatch(), seen: map[place]bool{}, spans: s.erased.clone()}
+	done = true
 	err = s.db.Scan([]byte(spaceExpiry), expiryBound(now), false, func(key, _ []byte) (bool, error) {
-		if len(key) != len(spaceExpiry)+36 {
-			return false, fmt.Errorf("store: the index of expiries is damaged")
+		if e.batches >= maxErased || e.bytes >= maxErasedBytes {
+			done = false
+			return false, nil
 		}
-		at := key[len(spaceExpiry)+16:]
-		p := place{protocol.MemberID(parseHex(at[:4])), parseHex(at[4:])}
-		if !s.isOrdered(p.log, p.old) {
-			return true, nil
-		}
-		b.Delete(append([]byte(nil), key...))
-		if seen[p] {
-			return true, nil
-		}
-		seen[p] = true
-		n, err := s.eraseBatch(b, p.log, p.old, now)
-		erased += n
-		batches++
-		return batches < maxErased, err
+		return true, e.expired(key)
 	})
-	if err != nil {
+	if err != nil || len(e.seen) == 0 {
+		return 0, done, err
+	}
+	if e.bodies > 0 {
+		e.batch.Set([]byte(keyErased), e.spans.encode())
+	}
+	if err := e.batch.Commit(false); err != nil {
 		return 0, false, err
 	}
-	return erased, batches < maxErased, b.Commit(false)
+	s.erased = e.spans
+	return e.bodies, done, nil
+}
+
+// expired takes a key of the index of expiries.
+func (e *eraser) expired(key []byte) error {
+	if len(key) != len(spaceExpiry)+36 {
+		return errors.New("store: the index of expiries is damaged")
+	}
+	at := key[len(spaceExpiry)+16:]
+	p := place{protocol.MemberID(parseHex(at[:4])), parseHex(at[4:])}
+	if !e.store.isOrdered(p.log, p.old) {
+		return nil
+	}
+	e.batch.Delete(append([]byte(nil), key...))
+	if e.seen[p] {
+		return nil
+	}
+	e.seen[p] = true
+	return e.erase(p)
 }
 
 func (s *Store) isOrdered(log protocol.MemberID, old uint64) bool {
@@ -76,34 +111,38 @@ func (s *Store) isOrdered(log protocol.MemberID, old uint64) bool {
 	return st != nil && int(log) < len(st.Order.Emitted) && old < st.Order.Emitted[log]
 }
 
-// eraseBatch puts hashes in the place of a batch's bodies that have expired.
-func (s *Store) eraseBatch(w *pebbleds.WriteBatch, log protocol.MemberID, old uint64, now protocol.Micros) (int, error) {
-	b, ok, err := chronos.ReadBatch(s, s.params, log, old)
-	if err != nil || !ok || b.Old != old {
-		return 0, err
+// erase puts hashes in the place of a batch's bodies that have expired.
+func (e *eraser) erase(p place) error {
+	s := e.store
+	b, ok, err := chronos.ReadBatch(s, s.params, p.log, p.old)
+	if err != nil || !ok || b.Old != p.old {
+		return err
 	}
-	erased := 0
+	e.batches++
+	before := e.bodies
 	for i := range b.Items {
 		it := &b.Items[i]
-		if at, ok := it.Entry(b.Time).Expires(); !ok || it.Erased || at > now {
+		e.bytes += len(it.Body)
+		if at, ok := it.Entry(b.Time).Expires(); !ok || it.Erased || at > e.now {
 			continue
 		}
-		if err := s.forgetState(w, b, i); err != nil {
-			return 0, err
+		if err := s.forgetState(e.batch, b, i); err != nil {
+			return err
 		}
 		hash := it.Hash()
 		it.Erased, it.Body = true, hash[:]
-		erased++
+		e.bodies++
 	}
-	if erased == 0 {
-		return 0, nil
+	if e.bodies == before {
+		return nil
 	}
 	encoded, err := wire.Encode(b)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	w.Set(logKey(spaceBatch, log, old), batchValue(b.Size(), encoded))
-	return erased, nil
+	e.batch.Set(logKey(spaceBatch, p.log, p.old), batchValue(b.Size(), encoded))
+	e.spans.add(p)
+	return nil
 }
 
 // forgetState takes an anchor out of the index of states: its key is erased with
@@ -123,7 +162,25 @@ func (s *Store) forgetState(w *pebbleds.WriteBatch, b *wire.Batch, i int) error 
 	return err
 }
 
-// Compact gives back the disk space of what was erased.
+// Compact gives back the disk space of what was erased since it last did, also
+// before a restart. It rewrites the part of each log that holds what was erased,
+// and nothing else.
 func (s *Store) Compact() error {
-	return s.db.Compact([]byte(spaceBatch), upper([]byte(spaceBatch)))
+	s.erasing.Lock()
+	defer s.erasing.Unlock()
+	for _, sp := range s.erased {
+		if err := s.db.Compact(logKey(spaceBatch, sp.Log, sp.First), logKey(spaceBatch, sp.Log, sp.Last+1)); err != nil {
+			return err
+		}
+	}
+	if len(s.erased) == 0 {
+		return nil
+	}
+	b := s.db.NewWriteBatch()
+	b.Delete([]byte(keyErased))
+	if err := b.Commit(false); err != nil {
+		return err
+	}
+	s.erased = nil
+	return nil
 }

@@ -21,6 +21,7 @@ import (
 //	/k/<key>/<position>     an anchor of a state, by the hash of its key
 //	/z/<second><log><old>   a batch of which a body expires in that second
 //	/s/state, /s/checkpoint where the order and the ledger stand
+//	/s/erased               where bodies were erased whose space is not given back
 //	/r/<key>                a small record of the API
 //	/m/<name>               what the folder belongs to
 const (
@@ -37,6 +38,7 @@ const (
 	spaceExpiry      = "/z/"
 	keyOrder         = "/s/state"
 	keyCheckpoint    = "/s/checkpoint"
+	keyErased        = "/s/erased"
 	spaceRecord      = "/r/"
 	spaceMeta        = "/m/"
 )

@@ -10,19 +10,11 @@ import (
 // Earliest returns the entry of a body that comes first in the ledger. It
 // answers false if none is ordered.
 func (s *Store) Earliest(hash protocol.Hash) (first Row, ok bool, err error) {
-	for i := range s.committee.N() {
+	for log := protocol.MemberID(0); ; {
 		// Along a log positions grow, so its first entry is its earliest.
-		var found Found
-		any := false
-		err := s.each(hash, eventKey(hash, protocol.MemberID(i), 0), eventKey(hash, protocol.MemberID(i)+1, 0), func(f Found) bool {
-			found, any = f, true
-			return false
-		})
-		if err != nil {
-			return Row{}, false, err
-		}
-		if !any {
-			continue
+		found, any, err := s.firstFrom(hash, log)
+		if err != nil || !any {
+			return first, ok, err
 		}
 		position, ordered, err := s.Position(found.Log, found.Index)
 		if err != nil {
@@ -32,8 +24,8 @@ func (s *Store) Earliest(hash protocol.Hash) (first Row, ok bool, err error) {
 			first = Row{Position: position, Log: found.Log, Index: found.Index, Entry: found.Entry}
 			ok = true
 		}
+		log = found.Log + 1
 	}
-	return first, ok, nil
 }
 
 // places returns the positions of the entries of a body, in no order. It

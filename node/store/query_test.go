@@ -18,20 +18,20 @@ type world struct {
 	*book
 	rows    []Row
 	batches []*wire.Batch
-	past    map[place]map[place]bool // batches in the past of one
+	past    map[batchEnd]map[batchEnd]bool // batches in the past of one
 }
 
-// place names a batch.
-type place struct {
+// batchEnd names a batch by where it ends.
+type batchEnd struct {
 	log  protocol.MemberID
 	size uint64
 }
 
 // randomWorld writes random batches with random parents.
 func randomWorld(t *testing.T, rng *rand.Rand, batches int) *world {
-	w := &world{book: newBook(t), past: map[place]map[place]bool{}}
+	w := &world{book: newBook(t), past: map[batchEnd]map[batchEnd]bool{}}
 	s := scribeOf(w.book)
-	newest := map[protocol.MemberID]place{}
+	newest := map[protocol.MemberID]batchEnd{}
 	for k := range batches {
 		var items []wire.Item
 		for range rng.IntN(4) {
@@ -74,10 +74,10 @@ func randomItem(t *testing.T, rng *rand.Rand) wire.Item {
 }
 
 // note works out the past of a batch from what it names.
-func (w *world) note(b *wire.Batch, newest map[protocol.MemberID]place) {
-	at := place{b.Author, b.Size()}
-	past := map[place]bool{}
-	add := func(p place) {
+func (w *world) note(b *wire.Batch, newest map[protocol.MemberID]batchEnd) {
+	at := batchEnd{b.Author, b.Size()}
+	past := map[batchEnd]bool{}
+	add := func(p batchEnd) {
 		past[p] = true
 		for q := range w.past[p] {
 			past[q] = true
@@ -87,21 +87,21 @@ func (w *world) note(b *wire.Batch, newest map[protocol.MemberID]place) {
 		add(p)
 	}
 	for _, p := range b.Parents {
-		add(place{p.Member, p.Size})
+		add(batchEnd{p.Member, p.Size})
 	}
 	w.past[at], newest[b.Author] = past, at
 	w.batches = append(w.batches, b)
 }
 
 // batchOf is the batch that holds an entry.
-func (w *world) batchOf(row Row) place {
+func (w *world) batchOf(row Row) batchEnd {
 	for _, b := range w.batches {
 		if b.Author == row.Log && row.Index > b.Old && row.Index < b.Size() {
-			return place{b.Author, b.Size()}
+			return batchEnd{b.Author, b.Size()}
 		}
 	}
 	w.t.Fatalf("%+v is in no batch", row)
-	return place{}
+	return batchEnd{}
 }
 
 func (w *world) precedes(a, b Row) bool {
@@ -264,7 +264,7 @@ func TestQuery(t *testing.T) {
 		if answered < queries {
 			t.Errorf("%d queries have matched %d entries", queries, answered)
 		}
-		n, err := w.Erase(w.now)
+		n, err := w.Erase(t.Context(), w.now)
 		if err != nil || round == 0 && n == 0 {
 			t.Fatalf("%d erased, %v", n, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	ds "github.com/ipfs/go-datastore"
@@ -36,6 +37,9 @@ type Store struct {
 	head atomic.Pointer[LedgerHead]
 	// leaves are those of the run that LedgerEntries read last.
 	leaves atomic.Pointer[runLeaves]
+	// erasing guards erased: what Compact has to give back.
+	erasing sync.Mutex
+	erased  spans
 }
 
 // Open opens the storage in db, which must be empty or belong to the same
@@ -48,6 +52,9 @@ func Open(db *pebbleds.Datastore, c *quorum.Committee, p protocol.Params, networ
 		if err := s.claim(want.name, want.value); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.loadErased(); err != nil {
+		return nil, err
 	}
 	return s, s.loadState()
 }

@@ -13,8 +13,7 @@ import (
 // could be held to.
 var unread = map[string]bool{
 	"latency_ms": true, "status": true, "valid": true, "count": true, "count_is_lower_bound": true,
-	"causal_token": true, "anchor_type": true, "retention": true, "expires_at": true, "ledger_time": true,
-	"kind": true, "type": true, "key": true, "erased": true, "ledger_status": true,
+	"causal_token": true, "ledger_status": true, "ledger_time": true, "erased": true,
 }
 
 // ParseAnswer reads a proof and what is said beside it from an answer of the
@@ -55,7 +54,7 @@ func ParseProofs(text []byte) ([]*Proof, Claims, error) {
 		return nil, Claims{}, err
 	}
 	var proofs []*Proof
-	for _, p := range []*Proof{a.proof, a.ledgerProof} {
+	for _, p := range []*Proof{a.proof, a.ledger} {
 		if p != nil {
 			proofs = append(proofs, p)
 		}
@@ -66,10 +65,31 @@ func ParseProofs(text []byte) ([]*Proof, Claims, error) {
 	return proofs, a.claims, nil
 }
 
+// VerifyAll verifies the proofs of one entry, in its author's log and in the
+// ledger, and what is claimed beside them. Errors are StepErrors.
+func VerifyAll(policy *Policy, proofs []*Proof, claims Claims) ([]*Report, error) {
+	var reports []*Report
+	for i, p := range proofs {
+		if i > 0 {
+			// What is said of cosignatures is said of the first proof's.
+			claims.Quorum, claims.quorumGiven, claims.witnessedAt, claims.vouched = "", false, nil, nil
+		}
+		r, err := Verify(policy, p, claims)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && reports[0].entry != r.entry {
+			return nil, failf(StepEntry, "the proofs are not about the same entry")
+		}
+		reports = append(reports, r)
+	}
+	return reports, nil
+}
+
 // answer is an answer that is being read.
 type answer struct {
-	proof, ledgerProof *Proof
-	claims             Claims
+	proof, ledger *Proof
+	claims        Claims
 }
 
 func (a *answer) member(key, value []byte) (err error) {
@@ -77,16 +97,14 @@ func (a *answer) member(key, value []byte) (err error) {
 	case "proof":
 		a.proof, err = parseProof("proof.", value)
 	case "ledger_proof":
-		a.ledgerProof, err = parseProof("ledger_proof.", value)
-	case "author":
-		a.claims.Author, err = text("author", value)
-	case "index":
-		n, e := number("index", value)
-		a.claims.Index, err = &n, e
+		a.ledger, err = parseProof("ledger_proof.", value)
 	case "position":
 		n, e := number("position", value)
 		a.claims.Position, err = &n, e
 	case "event", "payload":
+		if a.claims.Event != nil {
+			return fieldErrorf(string(key), "is there beside an event or a payload already")
+		}
 		a.claims.Event = bytes.Clone(value)
 	case "hash":
 		a.claims.hashGiven = true
@@ -109,7 +127,8 @@ func (a *answer) member(key, value []byte) (err error) {
 			err = fieldErrorf("timestamp_vouched", "must be true or false")
 		}
 	default:
-		if !unread[string(key)] {
+		var ok bool
+		if ok, err = a.claims.beside.member(string(key), value); !ok && !unread[string(key)] {
 			err = fieldErrorf(fmt.Sprintf("%.64q", key), "is not a field of an answer")
 		}
 	}
@@ -191,26 +210,4 @@ func number(field string, value []byte) (uint64, error) {
 
 func fieldErrorf(field, format string, args ...any) error {
 	return &protocol.FieldError{Field: field, Problem: fmt.Sprintf(format, args...)}
-}
-
-// VerifyAll verifies proofs of one entry, in its author's log and in the
-// ledger, and what is claimed beside them. Errors are StepErrors.
-func VerifyAll(policy *Policy, proofs []*Proof, claims Claims) ([]*Report, error) {
-	var reports []*Report
-	for _, p := range proofs {
-		r, err := Verify(policy, p, claims)
-		if err != nil {
-			return nil, err
-		}
-		if len(reports) > 0 && !reports[0].sameEntry(r) {
-			return nil, failf(StepEntry, "the proofs are not about the same entry")
-		}
-		reports = append(reports, r)
-	}
-	return reports, nil
-}
-
-// sameEntry reports whether two reports are about the same entry of a log.
-func (r *Report) sameEntry(o *Report) bool {
-	return r.Hash == o.Hash && r.Kind == o.Kind && r.Log == o.Log && r.Index == o.Index && r.time == o.time && r.ttl == o.ttl
 }

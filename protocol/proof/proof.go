@@ -1,8 +1,8 @@
 // Package proof makes and checks what strataos hands out as evidence: a C2SP
 // tlog-proof of an entry, against a checkpoint of its author's log, or of the
-// ledger, with the cosignatures of a quorum. Whoever holds the network's C2SP tlog-policy can
-// check one offline, with this package or with other implementations of the
-// same formats.
+// ledger, with the cosignatures of a quorum. Whoever holds the network's C2SP
+// tlog-policy can check one offline, with this package or with other
+// implementations of the same formats.
 //
 // Specifications: https://c2sp.org/tlog-proof, https://c2sp.org/tlog-policy,
 // https://c2sp.org/signed-note.

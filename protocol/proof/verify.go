@@ -61,21 +61,18 @@ type Claims struct {
 	Hash string
 	// Timestamp is the author's time in Unix milliseconds.
 	Timestamp int64
+	// Position is the place in the ledger. Proofs of other logs don't show it.
+	Position *uint64
 	// Quorum is "achieved/asked": how many cosignatures there are, and how many
 	// were asked for.
 	Quorum string
-	// Position is the place in the ledger. Proofs of other logs don't show it.
-	Position *uint64
-	// Author is the name of the member in whose log the entry is, and Index its
-	// leaf there.
-	Author string
-	Index  *uint64
 	// StrictTime demands that the author's time be vouched for.
 	StrictTime bool
 
 	hashGiven, timestampGiven, quorumGiven bool
 	witnessedAt                            *uint64
 	vouched                                *bool
+	beside                                 beside
 }
 
 // Report is what a good proof shows.
@@ -103,8 +100,7 @@ type Report struct {
 	Quorum    string    `json:"quorum"`
 	Witnesses []Witness `json:"witnesses"`
 
-	time protocol.Micros
-	ttl  uint32
+	entry protocol.LedgerEntry
 }
 
 // Verify checks a proof and what is claimed beside it against a policy. Errors
@@ -136,7 +132,7 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 	}
 	r := &Report{
 		Hash: entry.Hash, Kind: entry.Kind.String(), Origin: cp.Origin, Size: cp.Size,
-		Log: entry.Log, Index: entry.Index, time: entry.Time, ttl: entry.TTL,
+		Log: entry.Log, Index: entry.Index, entry: entry,
 		Timestamp:   entry.Time.Millis(),
 		WitnessedAt: Median(p.Witnesses),
 		Quorum:      fmt.Sprintf("%d/%d", len(p.Witnesses), policy.Required()),
@@ -234,12 +230,8 @@ func checkEntry(policy *Policy, p *Proof, claims Claims) (protocol.LedgerEntry, 
 		return entry, failf(StepEntry, "%v", err)
 	}
 	if claims.Event != nil {
-		hash, err := bodyHash(entry.Kind, claims.Event)
-		if err != nil {
-			return entry, failf(StepEvent, "%v", err)
-		}
-		if hash != entry.Hash {
-			return entry, failf(StepHash, "the event's hash is %s, the entry's %s", hash, entry.Hash)
+		if err := checkBody(entry.Kind, entry.Hash, claims); err != nil {
+			return entry, err
 		}
 	}
 	if (claims.hashGiven || claims.Hash != "") && claims.Hash != entry.Hash.String() {
@@ -248,27 +240,10 @@ func checkEntry(policy *Policy, p *Proof, claims Claims) (protocol.LedgerEntry, 
 	if (claims.timestampGiven || claims.Timestamp != 0) && claims.Timestamp != entry.Time.Millis() {
 		return entry, failf(StepEntry, "the timestamp is given as %d, the entry's is %d", claims.Timestamp, entry.Time.Millis())
 	}
-	if claims.Author != "" && claims.Author != entry.Log {
-		return entry, failf(StepEntry, "the author is given as %.80q, the entry is in the log of %s", claims.Author, entry.Log)
-	}
-	if claims.Index != nil && *claims.Index != entry.Index {
-		return entry, failf(StepEntry, "the index is given as %d, the entry is leaf %d", *claims.Index, entry.Index)
-	}
 	if claims.Position != nil && policy.isLedger(p.Origin) && *claims.Position != p.Index {
 		return entry, failf(StepEntry, "the position is given as %d, the entry's is %d", *claims.Position, p.Index)
 	}
-	return entry, nil
-}
-
-// bodyHash is the hash of an event or of an anchor, as the entry's kind has it.
-func bodyHash(kind protocol.Kind, body []byte) (protocol.Hash, error) {
-	const maxBytes = 1 << 20
-	if kind.IsAnchor() {
-		a, err := protocol.ParseAnchor(body, maxBytes)
-		return a.Hash, err
-	}
-	e, err := protocol.ParseEvent(body, maxBytes)
-	return e.Hash, err
+	return entry, claims.beside.check(&entry)
 }
 
 // splitNote takes a signed note apart into its checkpoint and signature lines.
