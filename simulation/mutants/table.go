@@ -152,11 +152,6 @@ var table = []mutant{
 		[]edit{{"commit: q,", "commit: 1,"}},
 	},
 	{
-		"skip-early", "skips a slot with one member less than a quorum that does not see it",
-		"protocol/order/order.go",
-		[]edit{{"skip: q,", "skip: q - 1,"}},
-	},
-	{
 		"anchor-by-one", "commits a slot by its anchor if one member sees it",
 		"protocol/order/order.go",
 		[]edit{{"indirect: f + 1,", "indirect: 1 + 0*f,"}},
