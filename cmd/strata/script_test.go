@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -41,7 +44,8 @@ func TestScripts(t *testing.T) {
 			"await": awaitNetwork,
 			"flip":  flipBytes,
 
-			"foreign": foreignVerify,
+			"foreign":      foreignVerify,
+			"checkpointed": awaitCheckpoint,
 		},
 	})
 }
@@ -52,6 +56,25 @@ func awaitNetwork(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("TOKEN", info.Token)
 	ts.Setenv("URL", info.Nodes[0].URL)
+}
+
+// awaitCheckpoint waits until what a proof is about is under a checkpoint of the
+// ledger, and writes what a node has of it to a file: checkpointed DIR PROOF OUT.
+func awaitCheckpoint(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := readDev(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var a struct{ Hash string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &a))
+	ts.Check(poll(readyIn, func() error {
+		text, err := call(context.Background(), "GET", info.Nodes[0].URL+"/v1/chronos/anchors/"+a.Hash, info.Token, nil, nil)
+		if err == nil && !bytes.Contains(text, []byte(`"ledger_proof"`)) {
+			err = errors.New("there is no proof of the ledger yet")
+		}
+		if err == nil {
+			err = os.WriteFile(ts.MkAbs(args[2]), text, 0o600)
+		}
+		return err
+	}))
 }
 
 // readyIn is how long a network may take to be ready.
