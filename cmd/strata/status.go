@@ -20,6 +20,12 @@ type nodeStatus struct {
 	Reachable int    `json:"reachable"`
 	Quorum    int    `json:"quorum,omitempty"`
 	Entries   uint64 `json:"entries_certified"`
+	// Ledger and Checkpoint are how many entries the ledger has at the node, and
+	// how many of them a quorum has cosigned. Halted says that there is a fork
+	// alarm.
+	Ledger     uint64 `json:"ledger"`
+	Checkpoint uint64 `json:"checkpoint"`
+	Halted     bool   `json:"halted,omitempty"`
 	// Frozen are members that the node holds evidence against.
 	Frozen []string `json:"frozen,omitempty"`
 	// Answers says that there is a node, also where it tells nothing.
@@ -83,8 +89,13 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 			Frozen    bool   `json:"frozen"`
 		} `json:"members"`
 		Node struct {
-			Name  string `json:"name"`
-			Ready bool   `json:"ready"`
+			Name   string `json:"name"`
+			Ready  bool   `json:"ready"`
+			Ledger struct {
+				Size       uint64 `json:"size"`
+				Checkpoint uint64 `json:"checkpoint"`
+				Halted     bool   `json:"halted"`
+			} `json:"ledger"`
 		} `json:"node"`
 	}
 	if err := json.Unmarshal(text, &a); err != nil {
@@ -92,6 +103,7 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 		return s
 	}
 	s.Name, s.Ready, s.Quorum = a.Node.Name, a.Node.Ready, a.Quorum
+	s.Ledger, s.Checkpoint, s.Halted = a.Node.Ledger.Size, a.Node.Ledger.Checkpoint, a.Node.Ledger.Halted
 	for _, m := range a.Members {
 		if m.Reachable {
 			s.Reachable++
@@ -106,7 +118,7 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 
 func printStatus(cmd *cobra.Command, list []nodeStatus) error {
 	p := term.NewPrinter(cmd.OutOrStdout())
-	rows := [][]string{{"NODE", "URL", "STATE", "REACHABLE", "CERTIFIED LEAVES", "EVIDENCE AGAINST"}}
+	rows := [][]string{{"NODE", "URL", "STATE", "REACHABLE", "CERTIFIED LEAVES", "LEDGER", "EVIDENCE AGAINST"}}
 	for _, s := range list {
 		state := p.Green("ready")
 		if !s.Ready {
@@ -116,14 +128,18 @@ func printStatus(cmd *cobra.Command, list []nodeStatus) error {
 			if state = p.Red("down"); s.Answers {
 				state = p.Yellow("refuses")
 			}
-			rows = append(rows, []string{"?", s.URL, state, "", "", s.Error})
+			rows = append(rows, []string{"?", s.URL, state, "", "", "", s.Error})
 			continue
+		}
+		ledger := fmt.Sprintf("%d, cosigned %d", s.Ledger, s.Checkpoint)
+		if s.Halted {
+			ledger = p.Red("FORK ALARM")
 		}
 		evidence := "-"
 		if len(s.Frozen) > 0 {
 			evidence = p.Red(fmt.Sprint(s.Frozen))
 		}
-		rows = append(rows, []string{s.Name, s.URL, state, fmt.Sprintf("%d, quorum %d", s.Reachable, s.Quorum), strconv.FormatUint(s.Entries, 10), evidence})
+		rows = append(rows, []string{s.Name, s.URL, state, fmt.Sprintf("%d, quorum %d", s.Reachable, s.Quorum), strconv.FormatUint(s.Entries, 10), ledger, evidence})
 	}
 	return printTable(cmd.OutOrStdout(), rows)
 }

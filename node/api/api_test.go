@@ -25,6 +25,7 @@ import (
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/node/store/pebbleds"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/proof"
@@ -120,6 +121,7 @@ func (f *fixture) open() {
 	f.server, err = New(Deps{
 		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
 		Status:    func() *actors.Status { return &f.status },
+		Order:     func() *chronos.Status { return &chronos.Status{Size: 9, Checkpoint: 7} },
 		Reachable: func() []bool { return f.reachable },
 		Wait: func(ctx context.Context, condition func() bool) error {
 			for !condition() {

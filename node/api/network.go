@@ -30,18 +30,31 @@ type memberAnswer struct {
 }
 
 type nodeAnswer struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Ready   bool   `json:"ready"`
+	Name    string         `json:"name"`
+	Version string         `json:"version"`
+	Ready   bool           `json:"ready"`
+	Ledger  nodeLedgerInfo `json:"ledger"`
+}
+
+// nodeLedgerInfo is where the ledger stands at this node.
+type nodeLedgerInfo struct {
+	Size       uint64        `json:"size"`
+	Root       protocol.Hash `json:"root"`
+	Checkpoint uint64        `json:"checkpoint"` // entries that a quorum has cosigned
+	Unordered  int           `json:"unordered"`  // certified entries that wait for their places
+	Halted     bool          `json:"halted"`     // by a fork alarm
 }
 
 // network answers GET /v1/network.
 func (s *Server) network(x *exchange) error {
-	status, reachable := s.Status(), s.Reachable()
+	status, order, reachable := s.Status(), s.Order(), s.Reachable()
 	a := networkAnswer{
 		Network: s.Genesis.Network, ID: s.networkID, Epoch: s.Committee.Epoch(),
 		Quorum: s.Committee.Quorum(), Genesis: s.Genesis,
-		Node: nodeAnswer{s.Committee.Name(s.Self), s.Version, s.readiness().Ready},
+		Node: nodeAnswer{
+			Name: s.Committee.Name(s.Self), Version: s.Version, Ready: s.readiness().Ready,
+			Ledger: nodeLedgerInfo{order.Size, order.Root, order.Checkpoint, order.Unordered, order.Halted},
+		},
 	}
 	for i := range s.Genesis.Members {
 		m := memberAnswer{Name: s.Genesis.Members[i].Name, VKey: s.Genesis.Members[i].VKey, URL: s.Genesis.Members[i].URL}

@@ -15,6 +15,7 @@ import (
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -51,9 +52,10 @@ type Deps struct {
 	Lookup    Lookup
 	Records   Records
 	Ledger    Ledger
-	// Status is where the node's machines stand, and Reachable which members
+	// Status and Order are where the node's machines stand, and Reachable which members
 	// answer now, by number, this one included.
 	Status    func() *actors.Status
+	Order     func() *chronos.Status
 	Reachable func() []bool
 	// Wait returns once a condition holds, which is looked at whenever
 	// something has been stored, or the context ends.
