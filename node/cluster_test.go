@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 // cluster is a network of real nodes on loopback, in this process.
 type cluster struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string
 	genesis *protocol.Genesis
 	policy  *proof.Policy
@@ -56,13 +56,13 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func newCluster(t *testing.T, n int) *cluster {
+func newCluster(t testing.TB, n int) *cluster {
 	t.Helper()
 	return newClusterOf(t, n, n)
 }
 
 // newClusterOf starts the first nodes of a network only.
-func newClusterOf(t *testing.T, n, started int) *cluster {
+func newClusterOf(t testing.TB, n, started int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: filepath.Join(t.TempDir(), "net"), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 	var plan []setup.Node

@@ -284,3 +284,37 @@ func TestOrderNeedsAQuorum(t *testing.T) {
 	}
 	c.waitLedgers(3, 0, 1, 2)
 }
+
+// TestAnchorOnce sends one anchor again and again with one key, also behind a
+// restart of the node: it is put on record once.
+func TestAnchorOnce(t *testing.T) {
+	c := newCluster(t, 4)
+	body := `{"data":{"once":true},"anchor_type":"event","timeout_ms":5000}`
+	_, first := c.anchor(0, body, "Idempotency-Key", "k")
+	c.stop(0)
+	c.start(0)
+	c.waitReady(0)
+	status, again := c.anchor(0, body, "Idempotency-Key", "k")
+	if status != 200 || first.Position == nil || *again.Position != *first.Position || again.CausalToken != first.CausalToken {
+		t.Errorf("%d: first %+v, again %+v", status, first, again)
+	}
+	if status, a := c.anchor(0, `{"data":{},"anchor_type":"event"}`, "Idempotency-Key", "k"); status != 409 {
+		t.Errorf("%d %+v", status, a.Error)
+	}
+	c.stop(2)
+	c.stop(3)
+	short := `{"data":{"late":true},"anchor_type":"event","timeout_ms":200}`
+	if status, _ := c.anchor(0, short, "Idempotency-Key", "l"); status != 504 {
+		t.Errorf("two of four: %d", status)
+	}
+	c.start(2)
+	c.waitReady(2)
+	c.eventually("the anchor is on record", 20*time.Second, func() bool {
+		status, _ := c.anchor(0, short, "Idempotency-Key", "l")
+		return status == 200
+	})
+	c.waitLedgers(2, 0, 1, 2)
+	if st := c.nodes[0].machines.Order(); st.Size != 2 {
+		t.Errorf("the ledger has %d entries, want 2", st.Size)
+	}
+}

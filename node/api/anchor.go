@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -19,6 +18,7 @@ type anchorRequest struct {
 	ttl     uint32 // seconds; 0 means forever
 	timeout time.Duration
 	ordered bool
+	quorum  int // of the network
 }
 
 // anchor answers POST /v1/chronos/anchor.
@@ -32,33 +32,51 @@ func (s *Server) anchor(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
-	defer cancel()
+	return s.record(x, *body, req)
+}
+
+func (req *anchorRequest) pending() pending {
+	return pending{
+		hash: req.anchor.Hash, find: "GET /v1/chronos/anchors/" + req.anchor.Hash.String(),
+		required: req.quorum, timeout: req.timeout,
+	}
+}
+
+// submit puts the anchor on record, behind what its client has seen.
+func (req *anchorRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error) {
 	after, err := s.comesAfter(ctx, x, req)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	var position uint64
+	placed := false
+	if at != 0 {
+		// An earlier request with the same key may have been ordered long ago.
+		if position, placed, err = s.Ledger.Position(s.Self, at); err != nil {
+			return nil, err
+		}
 	}
 	out, err := s.Submitter.Submit(ctx, actors.Submission{
 		Kind: req.anchor.Kind, Body: req.anchor.Canonical, Hash: req.anchor.Hash, TTL: req.ttl,
-		After: after, Ordered: req.ordered,
+		After: after, Ordered: req.ordered && !placed, At: at,
 	})
 	if err != nil {
-		return s.anchorError(x, req, err)
+		return nil, s.anchorError(x, req, err)
+	}
+	if placed {
+		out.Position, out.Ordered = position, true
 	}
 	p, err := s.prove(out)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	answer := s.anchorAnswer(x, req, out, p)
-	s.writeBytes(x, http.StatusOK, *answer)
-	bodies.Put(answer)
-	return nil
+	return s.anchorAnswer(x, req, out, p), nil
 }
 
 // parseAnchor reads the body of an anchor strictly. What is hashed are its data,
 // anchor_type, metadata and after.
 func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
-	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true}
+	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee.Quorum()}
 	if jcs.KindOf(body) != jcs.Object {
 		return nil, invalid("body", "must be a JSON object")
 	}
@@ -204,8 +222,5 @@ func (s *Server) anchorError(x *exchange, req *anchorRequest, err error) error {
 			with("causal_token", string(appendToken(nil, s.tokenOf(unordered.Outcome)))).
 			with("find", "GET /v1/chronos/anchors/"+hash.String())
 	}
-	return s.submitError(x, err, pending{
-		hash: hash, find: "GET /v1/chronos/anchors/" + hash.String(),
-		required: s.Committee.Quorum(), timeout: req.timeout,
-	})
+	return s.submitError(x, err, req.pending())
 }

@@ -28,11 +28,7 @@ func (s *Server) anchorByHash(x *exchange) error {
 	if err != nil {
 		return invalid("hash", "%v", err)
 	}
-	params, err := readParams(x.r.URL.RawQuery, []string{"timeout_ms"})
-	if err != nil {
-		return err
-	}
-	if err := s.awaitSeen(x, params); err != nil {
+	if _, err := readParams(x.r.URL.RawQuery, nil); err != nil {
 		return err
 	}
 	first, ok, err := s.Ledger.Earliest(hash)

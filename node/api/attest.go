@@ -28,12 +28,27 @@ func (s *Server) attest(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if keys := x.r.Header["Idempotency-Key"]; len(keys) > 0 {
-		return s.attestOnce(x, keys[0], *body, req)
-	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
+	return s.record(x, *body, req)
+}
+
+// recordable is a request to put something on record.
+type recordable interface {
+	// pending is what an error says of the request's outcome.
+	pending() pending
+	// submit puts it on record, or waits again for the leaf of this node's log,
+	// if not 0, that it is already, and returns the answer in a buffer of the
+	// pool.
+	submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error)
+}
+
+// record answers a request to put something on record.
+func (s *Server) record(x *exchange, body []byte, req recordable) error {
+	ctx, cancel := context.WithTimeout(x.r.Context(), req.pending().timeout)
 	defer cancel()
-	answer, err := s.submit(ctx, x, req)
+	if keys := x.r.Header["Idempotency-Key"]; len(keys) > 0 {
+		return s.recordOnce(ctx, x, keys[0], body, req)
+	}
+	answer, err := req.submit(ctx, s, x, 0)
 	if err != nil {
 		return err
 	}
@@ -42,15 +57,15 @@ func (s *Server) attest(x *exchange) error {
 	return nil
 }
 
-// submit attests an event, behind what its client has seen, and returns the answer in a buffer of the pool.
-func (s *Server) submit(ctx context.Context, x *exchange, req *attestRequest) (*[]byte, error) {
+// submit attests an event, behind what its client has seen.
+func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error) {
 	after, err := s.seenByClient(x)
 	if err != nil {
 		return nil, err
 	}
 	out, err := s.Submitter.Submit(ctx, actors.Submission{
 		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash,
-		Need: req.required, Attestors: req.attestors, After: after, At: req.at,
+		Need: req.required, Attestors: req.attestors, After: after, At: at,
 	})
 	if err != nil {
 		return nil, s.submitError(x, err, req.pending())

@@ -27,7 +27,6 @@ type attestRequest struct {
 	required  int // cosignatures asked for, at least a quorum
 	attestors []protocol.MemberID
 	timeout   time.Duration
-	at        uint64 // where in this node's log the event is, if not 0
 }
 
 var bodies = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}

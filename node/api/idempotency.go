@@ -18,7 +18,7 @@ import (
 // answer is sent, so that a retry never attests twice: not after an answer was
 // lost, and not after a crash or a timeout in between.
 type keyRecord struct {
-	Body  [32]byte        `json:"body"` // SHA-256 of the request's body
+	Body  [32]byte        `json:"body"` // SHA-256 of the request's path and body
 	Start protocol.Micros `json:"start"`
 	// Size is the size that this node's log had: what is the request's lies
 	// behind it, and what lies before it is another request's.
@@ -26,20 +26,18 @@ type keyRecord struct {
 	Answer []byte `json:"answer,omitempty"`
 }
 
-// attestOnce answers a request with an Idempotency-Key.
-func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestRequest) error {
+// recordOnce answers a request with an Idempotency-Key.
+func (s *Server) recordOnce(ctx context.Context, x *exchange, key string, body []byte, req recordable) error {
 	if !validToken(key, 255) {
 		return invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")
 	}
 	key = x.principal.ID + "/" + key
-	ctx, cancel := context.WithTimeout(x.r.Context(), req.timeout)
-	defer cancel()
 	if err := s.keys.lock(ctx, key); err != nil {
 		return req.pending().whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"))
 	}
 	defer s.keys.unlock(key)
 
-	sum := sha256.Sum256(body)
+	sum := sha256.Sum256(append([]byte(x.r.URL.Path+"\n"), body...))
 	rec, found, err := s.loadKey(x, key)
 	if err != nil {
 		return err
@@ -62,7 +60,7 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 			return err
 		}
 	}
-	answer, err := s.attestOrResume(ctx, x, req, rec, found)
+	answer, err := s.recordOrResume(ctx, x, req, rec, found)
 	if err != nil {
 		return err
 	}
@@ -75,22 +73,21 @@ func (s *Server) attestOnce(x *exchange, key string, body []byte, req *attestReq
 	return nil
 }
 
-// attestOrResume submits the event, unless an earlier request with the key has
+// recordOrResume submits what the request has, unless an earlier request with the key has
 // put it into this node's log already: then it waits for what the request asks
 // for, as the earlier one has.
-func (s *Server) attestOrResume(ctx context.Context, x *exchange, req *attestRequest, rec *keyRecord, again bool) (*[]byte, error) {
+func (s *Server) recordOrResume(ctx context.Context, x *exchange, req recordable, rec *keyRecord, again bool) (*[]byte, error) {
 	if !again {
-		return s.submit(ctx, x, req)
+		return req.submit(ctx, s, x, 0)
 	}
-	f, ok, err := s.Lookup.FindOwn(s.Self, req.event.Hash, rec.Size)
+	f, ok, err := s.Lookup.FindOwn(s.Self, req.pending().hash, rec.Size)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return s.submit(ctx, x, req)
+		return req.submit(ctx, s, x, 0)
 	}
-	req.at = f.Index
-	answer, err := s.submit(ctx, x, req)
+	answer, err := req.submit(ctx, s, x, f.Index)
 	var e *apiError
 	if errors.As(err, &e) {
 		// Whatever this attempt came to, the event is in the log.

@@ -15,7 +15,6 @@ import (
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
-	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -34,7 +33,6 @@ type Lookup interface {
 	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
-	State() (chronos.State, bool, error)
 }
 
 // Records keeps the answers of requests with an Idempotency-Key;

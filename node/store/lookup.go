@@ -115,22 +115,15 @@ func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64)
 	return found, ok, err
 }
 
-// each calls fn with the attestations of an event whose keys lie from lower up
-// to end until it answers false.
+// each calls fn with the entries of a body whose keys lie from lower up to end
+// until it answers false.
 func (s *Store) each(hash protocol.Hash, lower, end []byte, fn func(Found) bool) error {
-	prefix := eventPrefix(hash)
+	start := len(eventPrefix(hash))
 	certified := map[protocol.MemberID]uint64{}
 	return s.db.Scan(lower, end, false, func(key, value []byte) (bool, error) {
-		if len(key) != len(prefix)+20 || len(value) != 13 {
-			return false, errDamagedIndex
-		}
-		f := Found{
-			Log:   protocol.MemberID(parseHex(key[len(prefix) : len(prefix)+4])),
-			Index: parseHex(key[len(prefix)+4:]),
-			Entry: protocol.Entry{
-				Kind: protocol.Kind(value[8]), Hash: hash,
-				Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
-			},
+		f, err := parseEvent(hash, key, value, start)
+		if err != nil {
+			return false, err
 		}
 		size, known := certified[f.Log]
 		if !known {
@@ -151,6 +144,22 @@ func (s *Store) each(hash protocol.Hash, lower, end []byte, fn func(Found) bool)
 		f.Certified = f.Index < size
 		return fn(f), nil
 	})
+}
+
+// parseEvent reads a key and value of the index of bodies. The log and the
+// leaf begin at start.
+func parseEvent(hash protocol.Hash, key, value []byte, start int) (Found, error) {
+	if len(key) != start+20 || len(value) != 13 {
+		return Found{}, errors.New("store: the index of events is damaged")
+	}
+	return Found{
+		Log:   protocol.MemberID(parseHex(key[start : start+4])),
+		Index: parseHex(key[start+4:]),
+		Entry: protocol.Entry{
+			Kind: protocol.Kind(value[8]), Hash: hash,
+			Time: protocol.Micros(binary.BigEndian.Uint64(value)), TTL: binary.BigEndian.Uint32(value[9:]),
+		},
+	}, nil
 }
 
 // Prove returns the proof of a certified attestation, against the earliest

@@ -23,6 +23,8 @@ func (m *Machine) CheckBounds() error {
 		{"early cosignatures of a member", early, maxEarly},
 		{"sizes with other roots", len(h.against), maxCuts},
 		{"checkpoints without a certificate", len(h.tallies), maxTallies},
+		{"states that are not durable", len(m.syncing), maxSyncing},
+		{"checkpoints to cosign", len(h.waiting), maxTallies},
 	} {
 		if b.is > b.limit {
 			return fmt.Errorf("%d %s, at most %d are allowed", b.is, b.what, b.limit)

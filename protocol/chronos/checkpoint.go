@@ -2,6 +2,7 @@ package chronos
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -93,11 +94,14 @@ func (m *Machine) reached(seq uint64, cuts []Cut) error {
 		}
 	}
 	for len(h.tallies) > maxTallies {
-		oldest := cuts[len(cuts)-1].Size
+		oldest := ^uint64(0)
 		for size := range h.tallies {
 			oldest = min(oldest, size)
 		}
 		delete(h.tallies, oldest)
+	}
+	if drop := len(h.waiting) - maxTallies; drop > 0 {
+		h.waiting = append(h.waiting[:0], h.waiting[drop:]...)
 	}
 	if drop := len(h.cuts) - maxCuts; drop > 0 {
 		h.cuts = append([]Cut(nil), h.cuts[drop:]...)
@@ -116,21 +120,18 @@ func (m *Machine) persisted(seq uint64) {
 	for len(h.waiting) > 0 && h.waiting[0].seq <= seq && !m.halted {
 		cut := h.waiting[0].cut
 		h.waiting = h.waiting[1:]
-		if cut.Size > h.cert.Size() {
-			m.sign(cut)
+		// Those that a certificate covers by now, or many newer ones, have no
+		// tally any more.
+		if t := h.tallies[cut.Size]; t != nil {
+			m.sign(cut, t)
 		}
 	}
 }
 
-func (m *Machine) sign(cut Cut) {
+func (m *Machine) sign(cut Cut, t *quorum.Tally) {
 	h := &m.heads
 	sig := m.signer.Cosign(m.committee.Checkpoint(protocol.Ledger, cut.Size, cut.Root), m.now.Seconds())
 	h.signed = wire.Signed{Size: cut.Size, Root: cut.Root, Time: sig.Time, Sig: sig.Bytes}
-	t := h.tallies[cut.Size]
-	if t == nil {
-		t = m.committee.NewTally(protocol.Ledger, cut.Size, cut.Root)
-		h.tallies[cut.Size] = t
-	}
 	t.AddVerified(quorum.Cosignature{Member: m.self, Time: sig.Time, Sig: sig.Bytes})
 	if m.committee.N() > 1 {
 		m.emit(machine.Publish{Msg: &wire.LedgerHead{Voter: m.self, Head: h.signed, Cert: quorum.Claim{Log: protocol.Ledger}}})
@@ -198,6 +199,9 @@ func (m *Machine) onCosignature(from, voter protocol.MemberID, s wire.Signed) {
 	newest := m.ledger.cut.Size
 	switch t := h.tallies[s.Size]; {
 	case s.Size > newest:
+		if slices.Contains(h.early[voter], s) {
+			return
+		}
 		if !m.committee.Verifier(voter).Verify(m.committee.Checkpoint(protocol.Ledger, s.Size, s.Root), cosign.Signature{Time: s.Time, Bytes: s.Sig}) {
 			m.emit(machine.Blame{Member: from, Reason: "cosignature of the ledger with an invalid signature"})
 			return

@@ -100,6 +100,10 @@ func (m *Machine) next(log protocol.MemberID) (protocol.Extension, bool, error) 
 // grow gives the order what can be taken, and the ledger what has been ordered.
 func (m *Machine) grow() error {
 	taken := 0
+	if len(m.syncing) >= maxSyncing {
+		m.more = false // Persisted goes on
+		return nil
+	}
 	for progress := true; progress && taken < maxTaken; {
 		progress = false
 		for i := range m.feeds {

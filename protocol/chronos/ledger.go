@@ -10,7 +10,7 @@ import (
 )
 
 // rebaseLeaves is how many leaves of the ledger's tree gather in memory before
-// those under the newest checkpoint are forgotten.
+// those under the newest durable checkpoint are forgotten.
 const rebaseLeaves = 8192
 
 // ledger is the log of everything in its order (rule C4).
@@ -34,7 +34,14 @@ func (m *Machine) loadLedger(st State) error {
 		return fmt.Errorf("the ledger's tree of %d leaves has another root than was stored", st.Size)
 	}
 	m.ledger.time, m.ledger.cut = st.Time, st.Cut
-	return nil
+	if st.Cut.Size > st.Size {
+		return fmt.Errorf("the ledger has %d leaves and a checkpoint at %d", st.Size, st.Cut.Size)
+	}
+	root, err := m.rootAt(st.Cut.Size)
+	if err == nil && st.Cut.Size > 0 && root != st.Cut.Root {
+		err = fmt.Errorf("the ledger's checkpoint at %d has another root than its tree", st.Cut.Size)
+	}
+	return err
 }
 
 // decide appends what the order has decided to the ledger, and has it stored
@@ -72,11 +79,6 @@ func (m *Machine) decide() error {
 	if len(runs) > 0 {
 		m.emit(Ordered{Runs: runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Time})
 	}
-	if m.ledger.tail.Leaves() > rebaseLeaves {
-		if err := m.ledger.tail.Rebase(m.ledger.cut.Size); err != nil {
-			return err
-		}
-	}
 	return m.reached(seq, cuts)
 }
 
@@ -92,27 +94,39 @@ func (m *Machine) persistState(st State, sync bool) uint64 {
 	seq := m.persist(!sync, records...)
 	if sync {
 		m.synced = st.Order.Round
-		m.syncing = append(m.syncing, syncing{seq, st.Order})
+		m.syncing = append(m.syncing, syncing{seq, st.Order, st.Cut.Size})
 	}
 	return seq
 }
+
+// maxSyncing bounds the states that are waited for. A member whose disk is so
+// far behind takes nothing more until it has caught up.
+const maxSyncing = 32
 
 // syncing is a state that will be durable.
 type syncing struct {
 	seq   uint64
 	order order.State
+	cut   uint64
 }
 
-// forget drops from memory what is not needed behind a durable state.
-func (m *Machine) forget(seq uint64) {
+// forget drops from memory what is not needed behind a durable state. What is
+// not durable cannot be read from storage yet.
+func (m *Machine) forget(seq uint64) error {
 	n := 0
 	for n < len(m.syncing) && m.syncing[n].seq <= seq {
 		n++
 	}
-	if n > 0 {
-		m.order.Forget(m.syncing[n-1].order)
-		m.syncing = append(m.syncing[:0], m.syncing[n:]...)
+	if n == 0 {
+		return nil
 	}
+	durable := m.syncing[n-1]
+	m.syncing = append(m.syncing[:0], m.syncing[n:]...)
+	m.order.Forget(durable.order)
+	if t := m.ledger.tail; t.Leaves() > rebaseLeaves && durable.cut > t.Base() {
+		return t.Rebase(durable.cut)
+	}
+	return nil
 }
 
 // EndsRound reports whether a decision is that of the last slot of its round in

@@ -108,16 +108,18 @@ func (m *Machine) load() error {
 func (m *Machine) Step(now protocol.Micros, inputs ...Input) ([]Effect, error) {
 	m.now = now
 	m.effects = m.effects[:0]
-	if m.halted {
-		return nil, nil
-	}
 	for _, in := range inputs {
+		if m.halted {
+			return m.effects, nil
+		}
 		if err := m.dispatch(in); err != nil {
 			return nil, err
 		}
 	}
-	if err := m.grow(); err != nil {
-		return nil, err
+	if !m.halted {
+		if err := m.grow(); err != nil {
+			return nil, err
+		}
 	}
 	if m.halted {
 		return m.effects, nil
@@ -145,7 +147,9 @@ func (m *Machine) dispatch(in Input) error {
 	case Receive:
 		return m.onHead(in.From, in.Msg)
 	case Persisted:
-		m.forget(in.Seq)
+		if err := m.forget(in.Seq); err != nil {
+			return err
+		}
 		m.persisted(in.Seq)
 	case PeerUp:
 		if m.committee.Has(in.Member) && in.Member != m.self {

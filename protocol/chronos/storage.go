@@ -80,6 +80,8 @@ func ReadNode(s Storage, p protocol.Params, log protocol.MemberID, size uint64) 
 		return order.Node{}, err
 	case !ok || size == 0 || b.Size() != size || !known:
 		return order.Node{}, fmt.Errorf("log %d has no ordered batch that ends at %d", log, size)
+	case int(log) >= len(rec.Clock):
+		return order.Node{}, fmt.Errorf("what is stored of the past of log %d at %d is damaged", log, size)
 	}
 	n := order.Node{Batch: orderBatch(extensionOf(b)), Round: rec.Round, Clock: append(order.Clock(nil), rec.Clock...), Rounds: rec.Rounds}
 	n.Clock[log] = size

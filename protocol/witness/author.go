@@ -28,6 +28,8 @@ type author struct {
 	batches []*ownBatch
 	// held are submissions that wait for what they come after.
 	held []Submit
+	// urgentAt is when the oldest urgent submission that is pending came.
+	urgentAt protocol.Micros
 	// advance is what the order asks for.
 	advance Advance
 	// named is the certified size last named as a parent, by member.
@@ -94,12 +96,23 @@ func (m *Machine) submit(in Submit) {
 	default:
 		a.pendingBytes += len(in.Body)
 		if m.hasSeen(in.After) {
-			a.pending = append(a.pending, in)
+			m.queue(in)
 		} else {
 			a.held = append(a.held, in)
 		}
 	}
 }
+
+// queue has a submission wait for a batch.
+func (m *Machine) queue(s Submit) {
+	a := &m.author
+	if s.Kind.Urgent() && !slices.ContainsFunc(a.pending, isUrgent) {
+		a.urgentAt = m.now
+	}
+	a.pending = append(a.pending, s)
+}
+
+func isUrgent(s Submit) bool { return s.Kind.Urgent() }
 
 // hasSeen reports whether this member can put parts of logs into the past of
 // its next batch.
@@ -122,7 +135,7 @@ func (m *Machine) unhold() {
 	keep := a.held[:0]
 	for _, s := range a.held {
 		if m.hasSeen(s.After) {
-			a.pending = append(a.pending, s)
+			m.queue(s)
 		} else {
 			keep = append(keep, s)
 		}
@@ -154,7 +167,23 @@ func (m *Machine) sealAt() (protocol.Micros, bool) {
 	if full || a.pacer.lastSeal > m.now {
 		return m.now, true
 	}
-	return max(m.now, a.pacer.lastSeal+a.pacer.spacing(m.now, inflight)), true
+	return max(m.now, a.pacer.lastSeal+a.pacer.spacing(m.now, inflight, m.mustSeal()), m.roundHold()), true
+}
+
+// maxHold bounds how long urgent entries wait for the next round.
+const maxHold = 10 * protocol.Millisecond
+
+// roundHold is until when urgent entries wait for a batch that may claim the
+// next round. In one before, they would be ordered no sooner: with that batch,
+// which has them in its past.
+func (m *Machine) roundHold() protocol.Micros {
+	a := &m.author
+	head := m.logs[m.self].head()
+	if a.again || m.mustSeal() || a.advance.Ready > head.round || head.round == 0 || a.urgentAt > m.now ||
+		!slices.ContainsFunc(a.pending, isUrgent) || slices.ContainsFunc(a.pending, func(s Submit) bool { return !isUrgent(s) }) {
+		return 0
+	}
+	return a.urgentAt + maxHold
 }
 
 // mustSeal reports whether the order waits for a batch of this member's.
@@ -296,7 +325,7 @@ func (m *Machine) tellDue() {
 func (m *Machine) claimRound(subs []Submit) uint64 {
 	a := &m.author
 	round := max(m.logs[m.self].head().round, a.advance.Due)
-	if slices.ContainsFunc(subs, func(s Submit) bool { return s.Kind.Urgent() }) {
+	if slices.ContainsFunc(subs, isUrgent) {
 		round = max(round, a.advance.Ready)
 	}
 	return round

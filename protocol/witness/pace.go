@@ -15,6 +15,9 @@ type Pace struct {
 	// and PerBatch the spacing for each one more.
 	FreeBatches int64
 	PerBatch    protocol.Micros
+	// FreeRounds takes the place of FreeBatches for a batch that others wait
+	// for to order something.
+	FreeRounds int64
 	// PerThousand is the spacing for each thousand entries a second.
 	PerThousand protocol.Micros
 	// MaxSpacing bounds both.
@@ -30,6 +33,7 @@ func DefaultPace() Pace {
 	return Pace{
 		Window:          8,
 		FreeBatches:     400,
+		FreeRounds:      700,
 		PerBatch:        100,
 		PerThousand:     2000,
 		MaxSpacing:      16 * protocol.Millisecond,
@@ -54,11 +58,15 @@ func (p *pacer) note(now protocol.Micros, entries int) {
 }
 
 // spacing is how long after a batch the next may follow, with inflight batches
-// waiting for their certificates. The window is spread evenly over the round
+// waiting for their certificates. Round says that it begins a round. The window is spread evenly over the round
 // trip, so that a slow network or a busy machine makes batches larger and not
 // queues longer.
-func (p *pacer) spacing(now protocol.Micros, inflight int) protocol.Micros {
-	byBatches := protocol.Micros(p.batches.perSecond(now)-p.FreeBatches) * p.PerBatch
+func (p *pacer) spacing(now protocol.Micros, inflight int, round bool) protocol.Micros {
+	free := p.FreeBatches
+	if round {
+		free = p.FreeRounds
+	}
+	byBatches := protocol.Micros(p.batches.perSecond(now)-free) * p.PerBatch
 	byEntries := protocol.Micros(p.entries.perSecond(now)) * p.PerThousand / 1000
 	d := min(max(byBatches, byEntries), p.MaxSpacing)
 	if inflight > 0 {
