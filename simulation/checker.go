@@ -47,6 +47,7 @@ const maxViolations = 20
 //	checkpoint   no two certificates of the ledger disagree, and no honest member
 //	             cosigns two roots, or a root that is not durable with it
 //	linearizable what is submitted behind an answer gets a later place
+//	causality    so does what a client says to come after what it has seen
 //	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored

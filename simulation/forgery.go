@@ -77,17 +77,23 @@ func (l *liar) sign(h *history, parents []protocol.Parent) *wire.Batch {
 
 // signAt signs a batch at the end of a history with a time.
 func (l *liar) signAt(h *history, at protocol.Micros, parents []protocol.Parent) *wire.Batch {
+	var round uint64
+	if k := len(h.batches); k > 0 {
+		round = h.batches[k-1].Round
+	}
+	return l.signRound(h, at, round, parents)
+}
+
+// signRound signs a batch at the end of a history with a time and a round.
+func (l *liar) signRound(h *history, at protocol.Micros, round uint64, parents []protocol.Parent) *wire.Batch {
 	l.forgery.made++
 	e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"sim.forged","payload":{"n":%d}}`, l.forgery.made), l.w.params.MaxEventBytes)
 	if err != nil {
 		return nil
 	}
 	b := &wire.Batch{
-		Author: l.n.id, Old: h.tree.Size(), Time: at, Parents: parents,
+		Author: l.n.id, Old: h.tree.Size(), Round: round, Time: at, Parents: parents,
 		Items: []wire.Item{{Kind: protocol.KindAttest, Body: e.Canonical}}, Cert: quorum.Claim{Log: l.n.id},
-	}
-	if k := len(h.batches); k > 0 {
-		b.Round = h.batches[k-1].Round
 	}
 	h.add(b)
 	b.Root = h.tree.Root()

@@ -12,6 +12,7 @@ import (
 // ledgerCheck is the one ledger, as whoever came first to a place has told it.
 type ledgerCheck struct {
 	runs  map[uint64]stretch // by position
+	ends  map[key]uint64     // the positions of batches, by where they end in their logs
 	size  uint64
 	certs map[uint64]protocol.Hash
 }
@@ -25,7 +26,7 @@ type stretch struct {
 }
 
 func newLedgerCheck(int) ledgerCheck {
-	return ledgerCheck{runs: map[uint64]stretch{}, certs: map[uint64]protocol.Hash{}}
+	return ledgerCheck{runs: map[uint64]stretch{}, ends: map[key]uint64{}, certs: map[uint64]protocol.Hash{}}
 }
 
 // ordered sees what every member has ordered.
@@ -46,11 +47,25 @@ func (c *checker) ordered(n *node, e chronos.Ordered) {
 			return
 		}
 		c.ledger.runs[r.Position] = got
+		c.ledger.ends[key{r.Log, r.Old + 1 + got.count}] = r.Position
 		c.ledger.size = max(c.ledger.size, n.ordered)
 	}
 	c.w.stats.Ledger = int(c.ledger.size)
 	c.w.trace.note(c.w.sched.now, traceOrder, int(n.id), nil, e.Size)
 	c.w.trace.say(c.w.sched.now, int(n.id), "has ordered %d entries", e.Size)
+}
+
+// answered sees the place that an anchor is answered with: behind all that had
+// been answered before it was submitted, and behind what it was to come after.
+func (c *checker) answered(n *node, s *submission, position uint64) {
+	if int64(position) <= s.behind {
+		c.fail("linearizable", "an anchor got place %d at node-%d, though %d had been answered before it was submitted", position, n.id+1, s.behind)
+	}
+	for _, p := range s.after {
+		if at, ok := c.ledger.ends[key{p.Member, p.Size}]; !ok || at >= position {
+			c.fail("causality", "an anchor got place %d at node-%d, and does not come after the batch of node-%d's that ends at %d", position, n.id+1, p.Member+1, p.Size)
+		}
+	}
 }
 
 // cosignedLedger sees the cosignatures of the ledger that leave honest members.

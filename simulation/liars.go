@@ -19,6 +19,8 @@ type liar struct {
 	few     []bool // the members that it talks to, if it talks to a few
 	heardOf [][]byte
 	forgery forgery
+	rounds  rounds
+	puppet  puppet
 	stopped bool
 }
 
@@ -34,7 +36,7 @@ var behaviours = map[string]behaviour{
 	"equivocate": {"signs several histories of its log and shows each to some", (*liar).equivocate},
 	"double-vote": {"votes for everything that it hears of, whatever it voted for before, and tells everybody",
 		nil},
-	"withhold":    {"never votes", nil},
+	"withhold":    {"never votes, nor cosigns the ledger", nil},
 	"late":        {"dates its batches and votes far back", nil},
 	"early":       {"dates its batches and votes far ahead", nil},
 	"few":         {"talks to a few members only", nil},
@@ -46,6 +48,11 @@ var behaviours = map[string]behaviour{
 	"change":      {"passes on the batches of others with changed events", nil},
 	"forge":       {"tells votes and certificates of others with signatures that it made up", (*liar).forge},
 	"silent":      {"says nothing at all", nil},
+	"rounds":      {"claims rounds that nobody has come to, or always the first", nil},
+	"ledger":      {"cosigns ledgers that there are not, and tells each member another", (*liar).forkLedger},
+	"hoard":       {"keeps certificates from all but a few members", nil},
+	"hide-parents": {"authors a log whose batches name few parents or old ones, and claim rounds without a past for them",
+		(*liar).hideParents},
 }
 
 // attackEvery is the mean time between two attacks of a liar.
@@ -80,6 +87,7 @@ func (l *liar) prepare() {
 	for i := range l.few {
 		l.few[i] = l.rng.IntN(2) == 0
 	}
+	l.rounds.way = l.rng.IntN(roundsWays)
 	switch {
 	case l.does["late"]:
 		l.n.clock.jump(-between(l.rng, protocol.Second, 86_400*protocol.Second))
@@ -99,7 +107,7 @@ func (l *liar) String() string {
 }
 
 // deaf reports whether the liar answers no client.
-func (l *liar) deaf() bool { return l.does["silent"] }
+func (l *liar) deaf() bool { return l.does["silent"] || l.does["hide-parents"] }
 
 // start sets the attacks going.
 func (l *liar) start() {
@@ -134,6 +142,9 @@ func (l *liar) send(msg wire.Message, to []protocol.MemberID) {
 	if votes, ok := msg.(*wire.Votes); ok && l.does["withhold"] && votes.Voter == l.n.id {
 		return
 	}
+	if _, ok := msg.(*wire.LedgerHead); ok && l.does["withhold"] {
+		return
+	}
 	if _, ok := msg.(*wire.Evidence); ok && (l.does["equivocate"] || l.does["double-vote"]) {
 		return // which it would not give away
 	}
@@ -147,8 +158,8 @@ func (l *liar) send(msg wire.Message, to []protocol.MemberID) {
 		msg = l.forgeRange(r)
 	}
 	for _, id := range to {
-		if !l.does["few"] || l.few[id] {
-			l.w.send(l.n.id, msg, id)
+		if out := l.hoard(l.otherLedger(msg), id); out != nil && (!l.does["few"] || l.few[id]) {
+			l.w.send(l.n.id, out, id)
 		}
 	}
 }
@@ -162,11 +173,15 @@ func (l *liar) heard(_ protocol.MemberID, data []byte) {
 			l.heardOf[l.rng.IntN(maxHeard)] = data
 		}
 	}
-	if l.stopped || !l.does["double-vote"] && !l.does["change"] {
+	if l.stopped || !l.does["double-vote"] && !l.does["change"] && !l.does["hide-parents"] {
 		return
 	}
 	m, err := l.w.decoded.read(data, l.w.maxMessage)
 	if err != nil {
+		return
+	}
+	if votes, ok := m.(*wire.Votes); ok && l.does["hide-parents"] {
+		l.count(votes)
 		return
 	}
 	b, ok := m.(*wire.Batch)

@@ -29,15 +29,6 @@ type load struct {
 	highest int64
 	// token is what a client has seen that moves between members.
 	token []protocol.Seen
-	// history is what clients saw of the ledger.
-	history []Operation
-}
-
-// Operation is an anchor and the place that it got, as its client saw it.
-type Operation struct {
-	Client           int
-	Called, Answered protocol.Micros
-	Position         uint64
 }
 
 // submission is something on its way.
@@ -54,6 +45,8 @@ type submission struct {
 	// behind is a place in the ledger that had been answered before this was
 	// submitted: it must get a later one.
 	behind int64
+	// after are the parts of logs that it was to come after.
+	after []protocol.Seen
 }
 
 // key names a leaf of a log.
@@ -104,7 +97,7 @@ func (l *load) submit(to protocol.MemberID) {
 		l.w.check.fail("codec", "an event cannot be read: %v", err)
 		return
 	}
-	s := &submission{id: l.next, node: to, at: l.w.sched.now, hash: in.Hash, ordered: in.Kind.IsAnchor(), behind: l.highest}
+	s := &submission{id: l.next, node: to, at: l.w.sched.now, hash: in.Hash, ordered: in.Kind.IsAnchor(), behind: l.highest, after: in.After}
 	l.waiting[s.id] = s
 	l.open++
 	l.w.stats.Submitted++
@@ -229,13 +222,10 @@ func (l *load) ordered(n *node, e chronos.Ordered) {
 			}
 			s := l.take(id)
 			position := r.Position + uint64(k)
-			l.w.stats.ordered(l.w.sched.now-s.at, n.id)
+			l.w.stats.ordered(operation{client: int(n.id), called: s.at, answered: l.w.sched.now, position: position})
 			l.w.trace.note(l.w.sched.now, traceOrder, int(n.id), nil, id, position)
-			if int64(position) <= s.behind {
-				l.w.check.fail("linearizable", "an anchor got place %d at node-%d, though %d had been answered before it was submitted", position, n.id+1, s.behind)
-			}
+			l.w.check.answered(n, s, position)
 			l.highest = max(l.highest, int64(position))
-			l.history = append(l.history, Operation{Client: int(n.id), Called: s.at, Answered: l.w.sched.now, Position: position})
 		}
 	}
 }

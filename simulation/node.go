@@ -197,7 +197,9 @@ func (n *node) carryOutWitness(e machine.Effect) {
 	case witness.Heard:
 		n.chronos.post(&n.chronos.internal, chronos.Heard(e))
 	case witness.Advanced:
-		n.chronos.post(&n.chronos.internal, chronos.Advanced(e))
+		if n.liar == nil || !n.liar.does["rounds"] { // its order would believe it
+			n.chronos.post(&n.chronos.internal, chronos.Advanced(e))
+		}
 	case witness.Resolved:
 		n.w.load.resolved(n, e)
 	case witness.Refused:
@@ -216,6 +218,9 @@ func (n *node) carryOutWitness(e machine.Effect) {
 func (n *node) carryOutChronos(e machine.Effect) {
 	switch e := e.(type) {
 	case chronos.Advance:
+		if n.liar != nil && (n.liar.does["hide-parents"] || !n.liar.misguide(&e)) {
+			return
+		}
 		n.witness.post(&n.witness.internal, witness.Advance(e))
 	case chronos.Ordered:
 		n.w.check.ordered(n, e)

@@ -21,6 +21,7 @@ var regressions = []struct {
 	{"storm", 7, 102489, "a batch named an empty log as its parent"},
 	{"storm", 7, 9197, "a member that had lost its disk asked the same liar for its log forever"},
 	{"churn", 4, 182, "a member with a stalled disk took batches without end"},
+	{"disk-chaos", 4, 500200, "a member read a part of its ledger from storage that was not stored yet"},
 }
 
 func TestRegressions(t *testing.T) {

@@ -47,11 +47,12 @@ func WriteReport(w io.Writer, s *Scenario, r *Result) error {
 	}
 	return reportTemplate.Execute(w, map[string]any{
 		"Scenario": s, "Result": r, "Good": r.Good(), "Nodes": nodes, "Faults": faults,
-		"Speed":    fmt.Sprintf("%.0f", r.VirtualSeconds/max(r.WallSeconds, 1e-9)),
-		"Latency":  latencyPlot(stats.latencies),
-		"Timeline": timelinePlot(stats, r.Nodes, r.VirtualSeconds),
-		"Messages": barPlot(stats.Nodes, func(n NodeStats) float64 { return float64(n.Messages) }),
-		"Bytes":    barPlot(stats.Nodes, func(n NodeStats) float64 { return float64(n.Bytes) / 1024 }),
+		"Speed":        fmt.Sprintf("%.0f", r.VirtualSeconds/max(r.WallSeconds, 1e-9)),
+		"Latency":      latencyPlot(stats.latencies),
+		"OrderLatency": latencyPlot(stats.orders),
+		"Timeline":     timelinePlot(stats, r.Nodes, r.VirtualSeconds),
+		"Messages":     barPlot(stats.Nodes, func(n NodeStats) float64 { return float64(n.Messages) }),
+		"Bytes":        barPlot(stats.Nodes, func(n NodeStats) float64 { return float64(n.Bytes) / 1024 }),
 	})
 }
 
@@ -68,7 +69,7 @@ type reportCount struct {
 // latencyPlot is a histogram over a logarithmic scale of time.
 func latencyPlot(sorted []protocol.Micros) template.HTML {
 	if len(sorted) == 0 {
-		return "<p>Nothing was attested.</p>"
+		return "<p>There was nothing to measure.</p>"
 	}
 	const bins = 60
 	low := math.Log10(max(float64(sorted[0]), 100))

@@ -36,6 +36,7 @@ type Stats struct {
 
 	latencies []protocol.Micros
 	orders    []protocol.Micros
+	history   []operation
 	active    map[string]int
 	spans     []Span
 	marks     []Mark
@@ -97,12 +98,20 @@ func (s *Stats) acknowledged(d protocol.Micros, node protocol.MemberID) {
 // certified notes how long an anchor took to be certified.
 func (s *Stats) certified(d protocol.Micros) { s.latencies = append(s.latencies, d) }
 
+// operation is an anchor and the place that it got, as its client saw it.
+type operation struct {
+	client           int
+	called, answered protocol.Micros
+	position         uint64
+}
+
 // ordered counts an anchor that is answered with its place.
-func (s *Stats) ordered(d protocol.Micros, node protocol.MemberID) {
+func (s *Stats) ordered(op operation) {
 	s.Acknowledged++
-	s.Nodes[node].Acknowledged++
+	s.Nodes[op.client].Acknowledged++
 	s.Ordered++
-	s.orders = append(s.orders, d)
+	s.orders = append(s.orders, op.answered-op.called)
+	s.history = append(s.history, op)
 }
 
 // fault counts something that chance did to a message.

@@ -199,7 +199,11 @@ func tellRun(p *term.Printer, s *simulation.Scenario, r *simulation.Result, repo
 	st := r.Stats
 	p.Printf("  attested %s of %s; %d timed out, %d refused, %d interrupted; %d certificates\n",
 		term.Number(int64(st.Acknowledged)), term.Number(int64(st.Submitted)), st.TimedOut, st.Refused, st.Interrupted, st.Certificates)
-	p.Printf("  latency p50 %.2f, p95 %.2f, p99 %.2f ms; converged %.2f s after the last fault\n", st.Latency.P50, st.Latency.P95, st.Latency.P99, r.ConvergedSeconds)
+	p.Printf("  ordered %s anchors in a ledger of %s entries with %d checkpoints\n",
+		term.Number(int64(st.Ordered)), term.Number(int64(st.Ledger)), st.Checkpoints)
+	tellLatency(p, "certified", st.Latency)
+	tellLatency(p, "ordered", st.OrderLatency)
+	p.Printf("  converged %.2f s after the last fault\n", r.ConvergedSeconds)
 	if len(st.Faults) > 0 {
 		var kinds []string
 		for _, kind := range simulation.SortedKinds(st.Faults) {
@@ -217,6 +221,10 @@ func tellRun(p *term.Printer, s *simulation.Scenario, r *simulation.Result, repo
 	for _, v := range r.Violations {
 		p.Printf("%s at %.6f s, %s: %s\n", p.Red("✗"), float64(v.At)/1e6, p.Bold(v.Rule), v.Detail)
 	}
+}
+
+func tellLatency(p *term.Printer, what string, l simulation.Percentiles) {
+	p.Printf("  %-9s in p50 %.2f, p95 %.2f, p99 %.2f ms\n", what, l.P50, l.P95, l.P99)
 }
 
 // tellReplay looks for a smaller run that fails in the same way, and prints the

@@ -23,8 +23,8 @@ func newSimScale() *cobra.Command {
 		Use:   "scale",
 		Short: "Run a scenario with more and more members",
 		Long: `Runs scenarios with several numbers of members, and prints how long a certificate
-takes against its floor, the round trip to the farthest member of the nearest
-quorum, and what each member sends for an event.`,
+and a place in the ledger take against their floor, the round trip to the
+farthest member of the nearest quorum, and what each member sends for an event.`,
 		Example: "  strata sim scale --scenario lan,wan-5-continents --plot scale.svg\n  strata sim scale --scenario mine.toml --nodes 4,10,40",
 		Args:    cobra.NoArgs,
 	}
@@ -49,12 +49,14 @@ quorum, and what each member sends for an event.`,
 		if asJSON {
 			return printJSON(out, points)
 		}
-		rows := [][]string{{"SCENARIO", "NODES", "QUORUM", "FLOOR", "P50", "P99", "P50/FLOOR", "MESSAGES", "BYTES"}}
+		rows := [][]string{{"SCENARIO", "NODES", "QUORUM", "FLOOR", "P50", "P99", "P50/FLOOR", "ORDERED P50", "P99", "P50/FLOOR", "MESSAGES", "BYTES"}}
 		for _, p := range points {
 			rows = append(rows, []string{
 				p.Scenario, fmt.Sprint(p.Nodes), fmt.Sprint(p.Quorum), fmt.Sprintf("%.2f", p.FloorMs),
 				fmt.Sprintf("%.2f", p.Latency.P50), fmt.Sprintf("%.2f", p.Latency.P99),
-				fmt.Sprintf("%.2f", p.Latency.P50/max(p.FloorMs, 1e-9)), fmt.Sprintf("%.2f", p.Messages), term.Number(int64(p.Bytes)),
+				fmt.Sprintf("%.2f", p.Latency.P50/max(p.FloorMs, 1e-9)),
+				fmt.Sprintf("%.2f", p.OrderLatency.P50), fmt.Sprintf("%.2f", p.OrderLatency.P99),
+				fmt.Sprintf("%.2f", p.OrderLatency.P50/max(p.FloorMs, 1e-9)), fmt.Sprintf("%.2f", p.Messages), term.Number(int64(p.Bytes)),
 			})
 		}
 		if err := printTable(cmd.OutOrStdout(), rows); err != nil {

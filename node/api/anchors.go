@@ -28,7 +28,11 @@ func (s *Server) anchorByHash(x *exchange) error {
 	if err != nil {
 		return invalid("hash", "%v", err)
 	}
-	if _, err := readParams(x.r.URL.RawQuery, nil); err != nil {
+	params, err := readParams(x.r.URL.RawQuery, []string{"timeout_ms"})
+	if err != nil {
+		return err
+	}
+	if err := s.awaitSeen(x, params); err != nil {
 		return err
 	}
 	first, ok, err := s.Ledger.Earliest(hash)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/strataos/strataos/protocol"
 )
@@ -13,10 +12,6 @@ import (
 // causalityHeader carries what a client has seen: a node authors and reads only
 // after it has seen as much itself.
 const causalityHeader = "Strata-Causality"
-
-// timeoutParam says, in milliseconds, how long a read may wait for what its
-// client has seen.
-const timeoutParam = "timeout_ms"
 
 // maxToken bounds a causal token in bytes.
 const maxToken = 4096
@@ -64,31 +59,13 @@ func (s *Server) seenByClient(x *exchange) ([]protocol.Seen, error) {
 	return parseToken(given[0], s.Committee.N())
 }
 
-// readBehind wraps a request that reads the ledger: it is answered once this
-// node's ledger holds what the request's client has seen, or says within
-// timeout_ms that it does not.
-func readBehind(h handler) handler {
-	return func(s *Server, x *exchange) error {
-		if err := s.awaitOrdered(x); err != nil {
-			return err
-		}
-		return h(s, x)
-	}
-}
-
-func (s *Server) awaitOrdered(x *exchange) error {
+// awaitOrdered returns once this node's ledger holds what the request's client
+// has seen, or the context ends.
+func (s *Server) awaitOrdered(ctx context.Context, x *exchange) error {
 	seen, err := s.seenByClient(x)
 	if err != nil || len(seen) == 0 {
 		return err
 	}
-	timeout := defaultTimeout
-	if text := x.r.URL.Query().Get(timeoutParam); text != "" {
-		if timeout, err = wholeNumber(timeoutParam, []byte(text), 1, maxTimeout); err != nil {
-			return err
-		}
-	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), time.Duration(timeout)*time.Millisecond)
-	defer cancel()
 	err = s.Wait(ctx, func() bool {
 		st, ok, err := s.Ledger.State()
 		return err == nil && ok && covers(st.Order.Emitted, seen)

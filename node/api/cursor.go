@@ -25,7 +25,7 @@ const (
 func boundTo(params map[string]string) []byte {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(params)) {
-		if name == "cursor" || name == "limit" {
+		if name == "cursor" || name == "limit" || name == "timeout_ms" {
 			continue
 		}
 		for _, text := range []string{name, params[name]} {

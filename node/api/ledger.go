@@ -1,8 +1,10 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -95,6 +97,21 @@ func namesIn(kind protocol.Kind, body []byte) (eventType, key string) {
 		}
 	}
 	return eventType, key
+}
+
+// awaitSeen returns once this node's ledger holds what the request's client has
+// seen, or fails after the request's timeout_ms.
+func (s *Server) awaitSeen(x *exchange, params map[string]string) error {
+	timeout := uint64(defaultTimeout)
+	if text, ok := params["timeout_ms"]; ok {
+		var err error
+		if timeout, err = readNumber("timeout_ms", text, 1, maxTimeout); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), time.Duration(timeout)*time.Millisecond)
+	defer cancel()
+	return s.awaitOrdered(ctx, x)
 }
 
 // checkpointAnswer is the answer to GET /v1/chronos/checkpoint.

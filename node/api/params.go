@@ -20,14 +20,8 @@ func readParams(rawQuery string, known []string) (map[string]string, error) {
 	params := make(map[string]string, len(values))
 	for name, list := range values {
 		switch {
-		case name == timeoutParam && len(list) == 1:
-			// Of every read; see readBehind.
-			if _, err := readNumber(name, list[0], 1, maxTimeout); err != nil {
-				return nil, err
-			}
-			continue
 		case !slices.Contains(known, name):
-			return nil, invalid(printable([]byte(name)), "is not a parameter of this request (%s)", strings.Join(append(slices.Clone(known), timeoutParam), ", "))
+			return nil, invalid(printable([]byte(name)), "is not a parameter of this request (%s)", strings.Join(known, ", "))
 		case len(list) > 1:
 			return nil, invalid(name, "is given %d times", len(list))
 		case list[0] == "":

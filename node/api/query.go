@@ -20,7 +20,7 @@ const (
 // queryParams are the parameters of GET /v1/chronos/query.
 var queryParams = []string{
 	"from", "to", "from_position", "to_position", "type", "anchor_type", "kind", "hash", "key", "latest", "author",
-	"before", "after", "concurrent", "order", "direction", "limit", "cursor",
+	"before", "after", "concurrent", "order", "direction", "limit", "cursor", "timeout_ms",
 }
 
 // queryAnswer is the answer to GET /v1/chronos/query.
@@ -43,6 +43,9 @@ type ledgerSize struct {
 func (s *Server) query(x *exchange) error {
 	params, err := readParams(x.r.URL.RawQuery, queryParams)
 	if err != nil {
+		return err
+	}
+	if err := s.awaitSeen(x, params); err != nil {
 		return err
 	}
 	q, err := s.parseQuery(params)

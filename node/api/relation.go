@@ -41,8 +41,11 @@ type linkAnswer struct {
 
 // relation answers GET /v1/chronos/relation?a=&b=.
 func (s *Server) relation(x *exchange) error {
-	params, err := readParams(x.r.URL.RawQuery, []string{"a", "b"})
+	params, err := readParams(x.r.URL.RawQuery, []string{"a", "b", "timeout_ms"})
 	if err != nil {
+		return err
+	}
+	if err := s.awaitSeen(x, params); err != nil {
 		return err
 	}
 	var ends [2]store.Past

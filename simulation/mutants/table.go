@@ -141,4 +141,114 @@ var table = []mutant{
 		"protocol/witness/author.go",
 		[]edit{{"if b.Size <= cert.Size() {", "if b.Old <= cert.Size() {"}},
 	},
+	{
+		"commit-early", "takes a slot for committed with one member less than a quorum that sees it",
+		"protocol/order/order.go",
+		[]edit{{"commit: q,", "commit: q - 1,"}},
+	},
+	{
+		"commit-at-once", "takes a slot for committed, and answers for it, as soon as one member sees it",
+		"protocol/order/order.go",
+		[]edit{{"commit: q,", "commit: 1,"}},
+	},
+	{
+		"anchor-by-one", "commits a slot by its anchor if one member sees it",
+		"protocol/order/order.go",
+		[]edit{{"indirect: f + 1,", "indirect: 1 + 0*f,"}},
+	},
+	{
+		"anchor-by-more", "commits a slot by its anchor only if a quorum sees it",
+		"protocol/order/order.go",
+		[]edit{{"indirect: f + 1,", "indirect: q + 0*f,"}},
+	},
+	{
+		"short-wave", "has the slots of the next round for anchors",
+		"protocol/order/order.go",
+		[]edit{{"wave: 2}", "wave: 1}"}},
+	},
+	{
+		"support-less", "comes to a round with one member less than a quorum in the one before",
+		"protocol/order/order.go",
+		[]edit{{"support: q,", "support: q - 1,"}},
+	},
+	{
+		"claimed-rounds", "believes the rounds that others claim",
+		"protocol/order/insert.go",
+		[]edit{{"min(b.Claim, o.supported(n))", "min(b.Claim, o.supported(n)+4)"}},
+	},
+	{
+		"unsorted", "orders what a slot emits by members and not by time",
+		"protocol/order/decide.go",
+		[]edit{{"cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare", "cmp.Or(cmp.Compare"}},
+	},
+	{
+		"forgets-unordered", "forgets batches before they are ordered",
+		"protocol/order/order.go",
+		[]edit{
+			{"if emitted > 2*o.keep {", "if len(c.nodes) > 2 {"},
+			{"drop := min(emitted-o.keep, len(c.nodes)-1)", "drop := len(c.nodes) - 1"},
+		},
+	},
+	{
+		"cosigns-undurable", "cosigns the ledger before it is durable",
+		"protocol/chronos/checkpoint.go",
+		[]edit{{"m.takeEarly(cut)\n", "m.takeEarly(cut)\n\t\t\tif t := h.tallies[cut.Size]; t != nil {\n\t\t\t\tm.sign(cut, t)\n\t\t\t}\n"}},
+	},
+	{
+		"state-behind", "stores the ledger with the state of the order from before",
+		"protocol/chronos/ledger.go",
+		[]edit{
+			{"decisions, err := m.order.Decide()", "before := m.order.State()\n\tdecisions, err := m.order.Decide()"},
+			{"Order: m.order.State(), Size:", "Order: before, Size:"},
+		},
+	},
+	{
+		"own-checkpoints", "makes checkpoints at its own slots and not at the ends of rounds",
+		"protocol/chronos/ledger.go",
+		[]edit{{"if m.endsRound(d) && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
+	},
+	{
+		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
+		"protocol/chronos/ledger.go",
+		[]edit{{"l.time >= m.nextCut()", "m.now >= m.nextCut()"}},
+	},
+	{
+		"unsigned-checkpoints", "takes certificates of the ledger without verifying them",
+		"protocol/chronos/checkpoint.go",
+		[]edit{{
+			"cert, err := m.committee.Verify(msg.Cert)\n",
+			"t := m.committee.NewTally(protocol.Ledger, msg.Cert.Size, msg.Cert.Root)\n\t\tfor _, s := range msg.Cert.Cosigs {\n\t\t\tt.AddVerified(s)\n\t\t}\n\t\tcert, err := t.Certificate(), error(nil)\n\t\tif cert == nil {\n\t\t\treturn nil\n\t\t}\n",
+		}},
+	},
+	{
+		"loses-checkpoints", "never asks for what its newest checkpoint lacks",
+		"protocol/chronos/checkpoint.go",
+		[]edit{{"m.emit(machine.Send{To: id, Msg: m.head(true)})\n\th.againAt", "_ = id\n\th.againAt"}},
+	},
+	{
+		"unstored-tree", "lets go of the ledger's tree before it is durable",
+		"protocol/chronos/ledger.go",
+		[]edit{{
+			"\treturn m.reached(seq, cuts)\n",
+			"\tif t := m.ledger.tail; t.Leaves() > 256 && m.ledger.cut.Size > t.Base() {\n\t\tif err := t.Rebase(m.ledger.cut.Size); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\treturn m.reached(seq, cuts)\n",
+		}},
+	},
+	{
+		"no-gaps", "leaves out of the order what was certified while it was down",
+		"protocol/chronos/feed.go",
+		[]edit{{"\tif ok && claim.Size <= stored {", "\tif ok && claim.Size > stored {"}},
+	},
+	{
+		"ignores-after", "authors what is to come after something before it has seen that",
+		"protocol/witness/author.go",
+		[]edit{
+			{"if m.hasSeen(in.After) {", "if m.hasSeen(nil) {"},
+			{"if round > head.round || m.mustName(subs) {", "if round > head.round {"},
+		},
+	},
+	{
+		"never-asks", "never asks for a batch that the order waits for",
+		"protocol/chronos/pace.go",
+		[]edit{{"a.Due, a.Seal = a.Ready, true", "a.Due = a.Ready"}},
+	},
 }
