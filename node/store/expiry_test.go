@@ -17,11 +17,16 @@ import (
 	"github.com/strataos/strataos/protocol/witness"
 )
 
-// folderSize is how many bytes the files of a folder have.
-func folderSize(t *testing.T, dir string) int64 {
-	t.Helper()
+// folderSize is how many bytes the files of a book's folder have. The store is
+// started again: files that nobody needs are removed in the background.
+func folderSize(b *book) int64 {
+	b.t.Helper()
+	if err := b.db.Close(); err != nil {
+		b.t.Fatal(err)
+	}
+	defer b.open()
 	total := int64(0)
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(b.dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -32,7 +37,7 @@ func folderSize(t *testing.T, dir string) int64 {
 		return err
 	})
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	return total
 }
@@ -76,8 +81,7 @@ func TestErasedSpaceReturns(t *testing.T) {
 	if err := b.db.Compact([]byte("/"), []byte("0")); err != nil {
 		t.Fatal(err)
 	}
-	b.reopen()
-	full := folderSize(t, b.dir)
+	full := folderSize(b)
 	n, err := b.Erase(t.Context(), last+protocol.Micros(ttl)*protocol.Second+protocol.Second)
 	if err != nil || n != written {
 		t.Fatalf("%d of %d are erased, %v", n, written, err)
@@ -86,9 +90,8 @@ func TestErasedSpaceReturns(t *testing.T) {
 	if err := b.Compact(); err != nil {
 		t.Fatal(err)
 	}
-	// Files that nobody needs any more are removed behind Compact's back.
-	b.reopen()
-	empty := folderSize(t, b.dir)
+	b.reopen() // which removes what Compact has made superfluous
+	empty := folderSize(b)
 	t.Logf("%d anchors of %d bytes: %.1f MB before, %.1f MB after", written, each, float64(full)/1e6, float64(empty)/1e6)
 	if full < int64(total)/2 || empty > full/10 {
 		t.Errorf("the folder has %d bytes, %d before what has expired was erased", empty, full)
