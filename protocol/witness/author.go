@@ -94,12 +94,15 @@ func (m *Machine) submit(in Submit) {
 	case len(a.pending)+len(a.held) >= a.pacer.MaxPending || a.pendingBytes+len(in.Body) > a.pacer.MaxPendingBytes:
 		m.emit(Refused{ID: in.ID, Reason: Overloaded})
 	default:
-		a.pendingBytes += len(in.Body)
 		if m.hasSeen(in.After) {
 			m.queue(in)
+		} else if len(a.held) >= a.pacer.MaxPending/maxHeldShare {
+			m.emit(Refused{ID: in.ID, Reason: Overloaded})
+			return
 		} else {
 			a.held = append(a.held, in)
 		}
+		a.pendingBytes += len(in.Body)
 	}
 }
 
@@ -113,6 +116,10 @@ func (m *Machine) queue(s Submit) {
 }
 
 func isUrgent(s Submit) bool { return s.Kind.Urgent() }
+
+// maxHeldShare is the share of the pending submissions that may wait for what
+// they come after: they must not take the places of those that need not.
+const maxHeldShare = 4
 
 // hasSeen reports whether this member can put parts of logs into the past of
 // its next batch.
