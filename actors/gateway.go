@@ -16,25 +16,25 @@ import (
 )
 
 // Errors of Gateway.Submit beside TimeoutError and OrderError. After all but ErrInterrupted
-// the event is definitely not in the log.
+// the entry is definitely not in the log.
 var (
 	// ErrOverloaded: as many submissions wait as are admitted.
-	ErrOverloaded = errors.New("too many events are waiting to be certified")
+	ErrOverloaded = errors.New("too much is waiting to be certified")
 	// ErrLogStopped: this member's log was stopped by evidence against it.
 	ErrLogStopped = errors.New("this node's log was stopped: there is evidence that its key signed two histories")
 	// ErrInterrupted: the node lost track of the submission in a failure of
-	// its own. The event may be in the log.
-	ErrInterrupted = errors.New("the node was interrupted while the event was under way")
+	// its own. The entry may be in the log.
+	ErrInterrupted = errors.New("the node was interrupted while the entry was under way")
 	// ErrClosed: the node is stopping.
 	ErrClosed = errors.New("the node is stopping")
 )
 
 // TimeoutError says that the context ended before the quorum was reached.
 type TimeoutError struct {
-	// InLog says that the event is in the log and may still be certified. If
+	// InLog says that the entry is in the log and may still be certified. If
 	// not, it never will be.
 	InLog bool
-	// Signers are the members that had cosigned the event, or, where it is not
+	// Signers are the members that had cosigned the entry, or, where it is not
 	// in the log, the batch that it waited behind.
 	Signers []protocol.MemberID
 }

@@ -147,11 +147,11 @@ func (s *Server) submitError(x *exchange, err error, p pending) error {
 		return behind(err)
 	case errors.Is(err, actors.ErrOverloaded):
 		x.Header().Set("Retry-After", "1")
-		return errorf(codeOverloaded, "more events wait to be certified than this node takes; try again, or another node")
+		return errorf(codeOverloaded, "more waits to be certified than this node takes; try again, or another node")
 	case errors.Is(err, actors.ErrLogStopped):
 		return errorf(codeLogStopped, "%v; use another node", err)
 	case errors.Is(err, actors.ErrClosed):
-		return p.whereabouts(errorf(codeInterrupted, "the node is stopping; the event may or may not be in its log"))
+		return p.whereabouts(errorf(codeInterrupted, "the node is stopping; what was sent may or may not be in its log"))
 	case errors.Is(err, actors.ErrInterrupted):
 		return p.whereabouts(errorf(codeInterrupted, "%v", err))
 	}

@@ -205,7 +205,7 @@ var table = []mutant{
 	{
 		"own-checkpoints", "makes checkpoints at its own slots and not at the ends of rounds",
 		"protocol/chronos/ledger.go",
-		[]edit{{"if m.endsRound(d) && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
+		[]edit{{"if EndsRound(d, m.committee.N()) && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
 	},
 	{
 		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
@@ -236,7 +236,7 @@ var table = []mutant{
 	{
 		"no-gaps", "leaves out of the order what was certified while it was down",
 		"protocol/chronos/feed.go",
-		[]edit{{"\tif ok && claim.Size <= stored {", "\tif ok && claim.Size > stored {"}},
+		[]edit{{"ok && claim.Size <= stored {", "ok && claim.Size > stored {"}},
 	},
 	{
 		"ignores-after", "authors what is to come after something before it has seen that",
