@@ -1,6 +1,12 @@
 package simulation
 
-import "github.com/strataos/strataos/protocol/wire"
+import (
+	"crypto/sha256"
+
+	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/wire"
+	"github.com/strataos/strataos/protocol/witness"
+)
 
 // decoded remembers what messages say that were read lately. A message to many
 // is one text, which each of them reads; what they read they don't change.
@@ -8,6 +14,7 @@ type decoded struct {
 	byText map[*byte]reading
 	order  []*byte
 	next   int
+	stored map[[sha256.Size]byte][]byte
 }
 
 type reading struct {
@@ -20,7 +27,7 @@ type reading struct {
 const maxDecoded = 256
 
 func newDecoded() *decoded {
-	return &decoded{byText: map[*byte]reading{}, order: make([]*byte, maxDecoded)}
+	return &decoded{byText: map[*byte]reading{}, order: make([]*byte, maxDecoded), stored: map[[sha256.Size]byte][]byte{}}
 }
 
 // read decodes a message.
@@ -48,4 +55,22 @@ func (d *decoded) batch(data []byte, limit int) (*wire.Batch, error) {
 		return b, nil
 	}
 	return wire.DecodeBatch(data, limit)
+}
+
+// share lets all members store one copy of a batch, as a hundred of them would
+// not fit into memory otherwise.
+func (d *decoded) share(records []machine.Record) {
+	for i, r := range records {
+		put, ok := r.(witness.PutBatch)
+		if !ok {
+			continue
+		}
+		sum := sha256.Sum256(put.Encoded)
+		if text, ok := d.stored[sum]; ok {
+			put.Encoded = text
+			records[i] = put
+		} else {
+			d.stored[sum] = put.Encoded
+		}
+	}
 }
