@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -15,6 +16,7 @@ type decoded struct {
 	order  []*byte
 	next   int
 	stored map[[sha256.Size]byte][]byte
+	claims map[[sha256.Size]byte][]quorum.Cosignature
 }
 
 type reading struct {
@@ -27,7 +29,10 @@ type reading struct {
 const maxDecoded = 256
 
 func newDecoded() *decoded {
-	return &decoded{byText: map[*byte]reading{}, order: make([]*byte, maxDecoded), stored: map[[sha256.Size]byte][]byte{}}
+	return &decoded{
+		byText: map[*byte]reading{}, order: make([]*byte, maxDecoded),
+		stored: map[[sha256.Size]byte][]byte{}, claims: map[[sha256.Size]byte][]quorum.Cosignature{},
+	}
 }
 
 // read decodes a message.
@@ -57,20 +62,29 @@ func (d *decoded) batch(data []byte, limit int) (*wire.Batch, error) {
 	return wire.DecodeBatch(data, limit)
 }
 
-// share lets all members store one copy of a batch, as a hundred of them would
-// not fit into memory otherwise.
+// share lets all members store one copy of a batch, and of a certificate, as
+// those of a hundred members would not fit into memory otherwise.
 func (d *decoded) share(records []machine.Record) {
 	for i, r := range records {
-		put, ok := r.(witness.PutBatch)
-		if !ok {
-			continue
-		}
-		sum := sha256.Sum256(put.Encoded)
-		if text, ok := d.stored[sum]; ok {
-			put.Encoded = text
-			records[i] = put
-		} else {
-			d.stored[sum] = put.Encoded
+		switch r := r.(type) {
+		case witness.PutBatch:
+			sum := sha256.Sum256(r.Encoded)
+			if d.stored[sum] == nil {
+				d.stored[sum] = r.Encoded
+			}
+			r.Encoded = d.stored[sum]
+			records[i] = r
+		case witness.PutCertificate:
+			text, err := wire.EncodeClaim(r.Claim)
+			if err != nil {
+				continue // it is stored as it is
+			}
+			sum := sha256.Sum256(text)
+			if d.claims[sum] == nil {
+				d.claims[sum] = r.Claim.Cosigs
+			}
+			r.Claim.Cosigs = d.claims[sum]
+			records[i] = r
 		}
 	}
 }
