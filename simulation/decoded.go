@@ -1,6 +1,13 @@
 package simulation
 
-import "github.com/strataos/strataos/protocol/wire"
+import (
+	"crypto/sha256"
+
+	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+	"github.com/strataos/strataos/protocol/witness"
+)
 
 // decoded remembers what messages say that were read lately. A message to many
 // is one text, which each of them reads; what they read they don't change.
@@ -8,6 +15,8 @@ type decoded struct {
 	byText map[*byte]reading
 	order  []*byte
 	next   int
+	stored map[[sha256.Size]byte][]byte
+	claims map[[sha256.Size]byte][]quorum.Cosignature
 }
 
 type reading struct {
@@ -20,7 +29,10 @@ type reading struct {
 const maxDecoded = 256
 
 func newDecoded() *decoded {
-	return &decoded{byText: map[*byte]reading{}, order: make([]*byte, maxDecoded)}
+	return &decoded{
+		byText: map[*byte]reading{}, order: make([]*byte, maxDecoded),
+		stored: map[[sha256.Size]byte][]byte{}, claims: map[[sha256.Size]byte][]quorum.Cosignature{},
+	}
 }
 
 // read decodes a message.
@@ -48,4 +60,31 @@ func (d *decoded) batch(data []byte, limit int) (*wire.Batch, error) {
 		return b, nil
 	}
 	return wire.DecodeBatch(data, limit)
+}
+
+// share lets all members store one copy of a batch, and of a certificate, as
+// those of a hundred members would not fit into memory otherwise.
+func (d *decoded) share(records []machine.Record) {
+	for i, r := range records {
+		switch r := r.(type) {
+		case witness.PutBatch:
+			sum := sha256.Sum256(r.Encoded)
+			if d.stored[sum] == nil {
+				d.stored[sum] = r.Encoded
+			}
+			r.Encoded = d.stored[sum]
+			records[i] = r
+		case witness.PutCertificate:
+			text, err := wire.EncodeClaim(r.Claim)
+			if err != nil {
+				continue // it is stored as it is
+			}
+			sum := sha256.Sum256(text)
+			if d.claims[sum] == nil {
+				d.claims[sum] = r.Claim.Cosigs
+			}
+			r.Claim.Cosigs = d.claims[sum]
+			records[i] = r
+		}
+	}
 }

@@ -288,6 +288,7 @@ func (n *node) write() {
 	n.journal, n.writing = nil, true
 	var sync []func()
 	for _, p := range group {
+		n.w.decoded.share(p.Records)
 		if err := n.disk.write(p.Records); err != nil {
 			n.halt(err)
 			return

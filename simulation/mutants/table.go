@@ -167,11 +167,6 @@ var table = []mutant{
 		[]edit{{"wave: 2}", "wave: 1}"}},
 	},
 	{
-		"support-less", "comes to a round with one member less than a quorum in the one before",
-		"protocol/order/order.go",
-		[]edit{{"support: q,", "support: q - 1,"}},
-	},
-	{
 		"claimed-rounds", "believes the rounds that others claim",
 		"protocol/order/insert.go",
 		[]edit{{"min(b.Claim, o.supported(n))", "min(b.Claim, o.supported(n)+4)"}},
@@ -187,6 +182,7 @@ var table = []mutant{
 		[]edit{
 			{"if emitted > 2*o.keep {", "if len(c.nodes) > 2 {"},
 			{"drop := min(emitted-o.keep, len(c.nodes)-1)", "drop := len(c.nodes) - 1"},
+			{"c.emitted -= drop", "c.emitted = max(c.emitted-drop, 0)"},
 		},
 	},
 	{
@@ -219,11 +215,6 @@ var table = []mutant{
 			"cert, err := m.committee.Verify(msg.Cert)\n",
 			"t := m.committee.NewTally(protocol.Ledger, msg.Cert.Size, msg.Cert.Root)\n\t\tfor _, s := range msg.Cert.Cosigs {\n\t\t\tt.AddVerified(s)\n\t\t}\n\t\tcert, err := t.Certificate(), error(nil)\n\t\tif cert == nil {\n\t\t\treturn nil\n\t\t}\n",
 		}},
-	},
-	{
-		"loses-checkpoints", "never asks for what its newest checkpoint lacks",
-		"protocol/chronos/checkpoint.go",
-		[]edit{{"m.emit(machine.Send{To: id, Msg: m.head(true)})\n\th.againAt", "_ = id\n\th.againAt"}},
 	},
 	{
 		"unstored-tree", "lets go of the ledger's tree before it is durable",
