@@ -34,6 +34,7 @@ type Stats struct {
 	OrderLatency Percentiles `json:"order_latency_ms"`
 	Nodes        []NodeStats `json:"nodes"`
 
+	closed    bool // what members send is not counted any more
 	latencies []protocol.Micros
 	orders    []protocol.Micros
 	history   []operation
@@ -83,6 +84,9 @@ func newStats(nodes int) *Stats {
 }
 
 func (s *Stats) sent(from protocol.MemberID, bytes int) {
+	if s.closed {
+		return
+	}
 	s.Messages++
 	s.Bytes += bytes
 	s.Nodes[from].Messages++
