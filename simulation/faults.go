@@ -55,6 +55,7 @@ func newInjector(w *world) *injector {
 }
 
 func (j *injector) start() {
+	j.w.stats.stand(j.w.scenario.standing())
 	for i := range j.w.scenario.Faults {
 		f := &j.w.scenario.Faults[i]
 		rng := newStream(j.w.seed^j.chanceOf(f, i), streamFaults)

@@ -205,7 +205,7 @@ var table = []mutant{
 	{
 		"own-checkpoints", "makes checkpoints at its own slots and not at the ends of rounds",
 		"protocol/chronos/ledger.go",
-		[]edit{{"if m.endsRound(d) && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
+		[]edit{{"if EndsRound(d, m.committee.N()) && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
 	},
 	{
 		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
