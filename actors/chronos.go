@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/witness"
@@ -34,6 +35,10 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)
 	case chronos.Alarm:
+		if now := h.cfg.Clock(); now-h.alarmedAt < protocol.Second && now >= h.alarmedAt {
+			return // one liar can give cause for many
+		}
+		h.alarmedAt = h.cfg.Clock()
 		log.Error("a member has cosigned another ledger than this node's",
 			"member", h.cfg.Chronos.Committee.Name(e.Member), "size", e.Size, "root", e.Root)
 	case chronos.Halted:

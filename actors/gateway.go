@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/strataos/strataos/protocol"
@@ -15,25 +16,25 @@ import (
 )
 
 // Errors of Gateway.Submit beside TimeoutError and OrderError. After all but ErrInterrupted
-// the event is definitely not in the log.
+// the entry is definitely not in the log.
 var (
 	// ErrOverloaded: as many submissions wait as are admitted.
-	ErrOverloaded = errors.New("too many events are waiting to be certified")
+	ErrOverloaded = errors.New("too much is waiting to be certified")
 	// ErrLogStopped: this member's log was stopped by evidence against it.
 	ErrLogStopped = errors.New("this node's log was stopped: there is evidence that its key signed two histories")
 	// ErrInterrupted: the node lost track of the submission in a failure of
-	// its own. The event may be in the log.
-	ErrInterrupted = errors.New("the node was interrupted while the event was under way")
+	// its own. The entry may be in the log.
+	ErrInterrupted = errors.New("the node was interrupted while the entry was under way")
 	// ErrClosed: the node is stopping.
 	ErrClosed = errors.New("the node is stopping")
 )
 
 // TimeoutError says that the context ended before the quorum was reached.
 type TimeoutError struct {
-	// InLog says that the event is in the log and may still be certified. If
+	// InLog says that the entry is in the log and may still be certified. If
 	// not, it never will be.
 	InLog bool
-	// Signers are the members that had cosigned the event, or, where it is not
+	// Signers are the members that had cosigned the entry, or, where it is not
 	// in the log, the batch that it waited behind.
 	Signers []protocol.MemberID
 }
@@ -98,8 +99,8 @@ type Gateway struct {
 	mu      sync.Mutex
 	next    uint64
 	waiting map[uint64]*waiter
-	byIndex map[uint64]uint64 // who waits for its place in the ledger, by leaf
-	recent  []place           // of this node's own entries, in their order
+	byIndex map[uint64][]uint64 // who waits for a place in the ledger, by leaf
+	recent  []place             // of this node's own entries, in their order
 	closed  bool
 }
 
@@ -130,7 +131,7 @@ type result struct {
 func NewGateway(c *quorum.Committee, self protocol.MemberID, limit int, submit func(witness.Input)) *Gateway {
 	return &Gateway{
 		submit: submit, committee: c, self: self, limit: limit,
-		waiting: map[uint64]*waiter{}, byIndex: map[uint64]uint64{},
+		waiting: map[uint64]*waiter{}, byIndex: map[uint64][]uint64{},
 	}
 }
 
@@ -205,12 +206,22 @@ func (g *Gateway) settle(id uint64, r result) {
 	w := g.waiting[id]
 	delete(g.waiting, id)
 	if w != nil && w.outcome != nil {
-		delete(g.byIndex, w.outcome.Index)
+		g.forget(w.outcome.Index, id)
 	}
 	g.mu.Unlock()
 	if w != nil {
 		w.answer <- r
 	}
+}
+
+// forget removes who waits for the place of a leaf. The lock is held.
+func (g *Gateway) forget(leaf, id uint64) {
+	rest := slices.DeleteFunc(g.byIndex[leaf], func(other uint64) bool { return other == id })
+	if len(rest) == 0 {
+		delete(g.byIndex, leaf)
+		return
+	}
+	g.byIndex[leaf] = rest
 }
 
 // resolved answers the submissions that a certificate covers, but for those
@@ -247,7 +258,7 @@ func (g *Gateway) certified(id uint64, out *Outcome) (result, bool) {
 		return result{err: &OrderError{out}}, true
 	}
 	w.outcome = out
-	g.byIndex[out.Index] = id
+	g.byIndex[out.Index] = append(g.byIndex[out.Index], id)
 	return result{}, false
 }
 
@@ -276,13 +287,11 @@ func (g *Gateway) placed(p place) map[uint64]*Outcome {
 		return done
 	}
 	for i := range p.count {
-		id, ok := g.byIndex[p.first+i]
-		if !ok {
-			continue
+		for _, id := range g.byIndex[p.first+i] {
+			out := g.waiting[id].outcome
+			out.Position, out.Ordered = p.position+i, true
+			done[id] = out
 		}
-		out := g.waiting[id].outcome
-		out.Position, out.Ordered = p.position+i, true
-		done[id] = out
 	}
 	return done
 }
@@ -307,7 +316,7 @@ func (g *Gateway) withdrawn(e witness.Withdrawn) {
 func (g *Gateway) fail(err error) {
 	g.mu.Lock()
 	waiting := g.waiting
-	g.waiting, g.byIndex = map[uint64]*waiter{}, map[uint64]uint64{}
+	g.waiting, g.byIndex = map[uint64]*waiter{}, map[uint64][]uint64{}
 	g.closed = g.closed || errors.Is(err, ErrClosed)
 	g.mu.Unlock()
 	for _, w := range waiting {

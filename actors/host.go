@@ -49,6 +49,8 @@ type Host struct {
 
 	// Of the witness actor alone.
 	recovered, accused bool
+	// Of the chronos actor alone.
+	alarmedAt protocol.Micros
 }
 
 // Status is where the node's logs stand.

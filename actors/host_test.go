@@ -69,6 +69,30 @@ func (m *memory) Node(log protocol.MemberID, size uint64) (chronos.PutNode, bool
 	return m.storage.Node(log, size)
 }
 
+func (m *memory) Size(log protocol.MemberID) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.storage.Size(log)
+}
+
+func (m *memory) Certificate(log protocol.MemberID, size uint64) (quorum.Claim, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.storage.Certificate(log, size)
+}
+
+func (m *memory) State() (chronos.State, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.storage.State()
+}
+
+func (m *memory) Checkpoint() (quorum.Claim, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.storage.Checkpoint()
+}
+
 func (m *memory) Write(records []machine.Record, _ bool) error {
 	m.mu.Lock()
 	hold := m.hold
@@ -303,5 +327,70 @@ func TestOrdered(t *testing.T) {
 	_, err := h.Gateway().Submit(ctx, Submission{Kind: protocol.KindAttest, Body: []byte(`{}`), After: []protocol.Seen{{Member: 0, Size: 1 << 30}}})
 	if !errors.Is(err, ErrBehind) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestChronosRestarts kills the chronos actor, and the witness actor beside it:
+// each goes on with what the other knows.
+func TestChronosRestarts(t *testing.T) {
+	h := newHost(t, &memory{}, noFatal(t))
+	anchor := func(n uint64) uint64 {
+		t.Helper()
+		a, err := protocol.ParseAnchor(fmt.Appendf(nil, `{"anchor_type":"event","data":{"n":%d}}`, n), 1<<16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		out, err := h.Gateway().Submit(ctx, Submission{Kind: a.Kind, Body: a.Canonical, Hash: a.Hash, Ordered: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Position
+	}
+	for n := range uint64(3) {
+		if p := anchor(2 * n); p != 2*n {
+			t.Errorf("place %d, want %d", p, 2*n)
+		}
+		if n < 2 {
+			h.system.Root.Send(h.chronos.pid.Load(), func() { panic("injected") })
+		}
+		if p := anchor(2*n + 1); p != 2*n+1 {
+			t.Errorf("behind a restart: place %d, want %d", p, 2*n+1)
+		}
+	}
+}
+
+// TestSameLeaf has two requests wait for the place of one leaf.
+func TestSameLeaf(t *testing.T) {
+	g := NewGateway(nil, 0, 10, func(witness.Input) {})
+	answers := make(chan error, 2)
+	for range 2 {
+		go func() {
+			out, err := g.Submit(context.Background(), Submission{Ordered: true, At: 7})
+			if err == nil && (!out.Ordered || out.Position != 3) {
+				err = fmt.Errorf("answered %+v", out)
+			}
+			answers <- err
+		}()
+	}
+	for g.Waiting() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	for id := range uint64(2) {
+		if _, ok := g.certified(id+1, &Outcome{Index: 7}); ok {
+			t.Fatal("answered before it is ordered")
+		}
+	}
+	for id, out := range g.placed(place{7, 1, 3}) {
+		g.settle(id, result{outcome: out})
+	}
+	for range 2 {
+		if err := <-answers; err != nil {
+			t.Error(err)
+		}
+	}
+	if len(g.byIndex) != 0 || g.Waiting() != 0 {
+		t.Errorf("%v is left", g.byIndex)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/strataos/strataos/protocol/witness"
 )
 
-// Network carries messages to other members. Its methods are called by the
-// actor, must not block and may lose what they are given.
+// Network carries messages to other members. Its methods are called by several
+// actors at once, must not block and may lose what they are given.
 type Network interface {
 	// Publish gossips a message to every member.
 	Publish(msg wire.Message)

@@ -13,7 +13,9 @@ func (h *Host) newWitness() *cell[witness.Input] {
 	c.begin = func() (stepper[witness.Input], error) {
 		h.gateway.fail(ErrInterrupted) // by the life before
 		h.recovered = false
-		return witness.New(h.cfg.Witness, h.cfg.Store)
+		m, err := witness.New(h.cfg.Witness, h.cfg.Store)
+		h.chronos.inbox.Internal(chronos.Rejoined{})
+		return m, err
 	}
 	c.carryOut = h.carryOutWitness
 	c.stepped = func(m stepper[witness.Input]) {

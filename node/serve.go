@@ -57,7 +57,7 @@ func (n *Node) openAPI(c *quorum.Committee) error {
 func (n *Node) watch() {
 	n.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "strata_witness_submissions_waiting", Help: "Events that wait to be certified.",
+			Name: "strata_witness_submissions_waiting", Help: "Events and anchors that wait to be certified or ordered.",
 		}, func() float64 { return float64(n.machines.Gateway().Waiting()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "strata_chronos_round", Help: "The first round of the order that is not decided.",

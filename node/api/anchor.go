@@ -37,7 +37,7 @@ func (s *Server) anchor(x *exchange) error {
 
 func (req *anchorRequest) pending() pending {
 	return pending{
-		hash: req.anchor.Hash, find: "GET /v1/chronos/anchors/" + req.anchor.Hash.String(),
+		entry: protocol.Entry{Kind: req.anchor.Kind, Hash: req.anchor.Hash, TTL: req.ttl}, find: "GET /v1/chronos/anchors/" + req.anchor.Hash.String(),
 		required: req.quorum, timeout: req.timeout,
 	}
 }
@@ -141,7 +141,7 @@ func (s *Server) comesAfter(ctx context.Context, x *exchange, req *anchorRequest
 		return nil, err
 	}
 	for i, hash := range req.anchor.After {
-		part, err := s.locate(ctx, hash)
+		part, err := s.locate(ctx, x, hash)
 		if err != nil {
 			return nil, err
 		}
@@ -154,25 +154,51 @@ func (s *Server) comesAfter(ctx context.Context, x *exchange, req *anchorRequest
 	return after, nil
 }
 
+// lookEvery is how often a request looks for what it comes after, and
+// maxLooking bounds the requests that do at once.
+const (
+	lookEvery  = 10 * time.Millisecond
+	maxLooking = 64
+)
+
 // locate waits until this node holds a certificate of an entry, and returns the
 // part of a log that ends with it, or nil if the context ends before.
-func (s *Server) locate(ctx context.Context, hash protocol.Hash) (*protocol.Seen, error) {
-	var part *protocol.Seen
-	var failed error
-	err := s.Wait(ctx, func() bool {
-		found, n, err := s.Lookup.Find(hash)
-		if failed = err; err != nil {
-			return true
+func (s *Server) locate(ctx context.Context, x *exchange, hash protocol.Hash) (*protocol.Seen, error) {
+	part, err := s.look(hash)
+	if part != nil || err != nil {
+		return part, err
+	}
+	select {
+	case s.looking <- struct{}{}:
+		defer func() { <-s.looking }()
+	default:
+		x.Header().Set("Retry-After", "1")
+		return nil, errorf(codeOverloaded, "more requests wait for what they come after than this node takes; try again later")
+	}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, ctx.Err()
+			}
+			return nil, nil
 		}
-		if n > 0 && found.Certified {
-			part = &protocol.Seen{Member: found.Log, Size: found.Index + 1}
+		if part, err := s.look(hash); part != nil || err != nil {
+			return part, err
 		}
-		return part != nil
-	})
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	}
+}
+
+// look returns the part of a log that ends with a certified entry, or nil.
+func (s *Server) look(hash protocol.Hash) (*protocol.Seen, error) {
+	found, ok, err := s.Lookup.First(hash)
+	if err != nil || !ok || !found.Certified {
 		return nil, err
 	}
-	return part, failed
+	return &protocol.Seen{Member: found.Log, Size: found.Index + 1}, nil
 }
 
 // anchorAnswer writes the answer to an anchor.
@@ -197,19 +223,13 @@ func (s *Server) anchorAnswer(x *exchange, req *anchorRequest, out *actors.Outco
 		b = append(b, `"permanent"`...)
 	}
 	b = append(b, `,"causal_token":"`...)
-	b = appendToken(b, s.tokenOf(out))
+	b = append(b, token(s.Self, out.Batch)...)
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"proof":`...)
 	b = p.AppendJSON(b)
 	*buf = append(b, '}', '\n')
 	return buf
-}
-
-// tokenOf is what a client has seen that has seen an outcome: the batch, and
-// with it everything in its past.
-func (s *Server) tokenOf(out *actors.Outcome) []protocol.Seen {
-	return []protocol.Seen{{Member: s.Self, Size: out.Batch}}
 }
 
 // anchorError says what became of an anchor that was not answered in time.
@@ -219,7 +239,7 @@ func (s *Server) anchorError(x *exchange, req *anchorRequest, err error) error {
 	if errors.As(err, &unordered) {
 		return errorf(codeOrderTimeout, "the anchor is certified and was not ordered within %d ms; it will be", req.timeout.Milliseconds()).
 			with("hash", hash.String()).with("timeout_ms", req.timeout.Milliseconds()).
-			with("causal_token", string(appendToken(nil, s.tokenOf(unordered.Outcome)))).
+			with("causal_token", token(s.Self, unordered.Outcome.Batch)).
 			with("find", "GET /v1/chronos/anchors/"+hash.String())
 	}
 	return s.submitError(x, err, req.pending())

@@ -41,10 +41,18 @@ type recordable interface {
 	submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error)
 }
 
+// maxUnordered bounds the certified entries that wait to be ordered: a node takes
+// nothing more while the order stands still.
+const maxUnordered = 1 << 18
+
 // record answers a request to put something on record.
 func (s *Server) record(x *exchange, body []byte, req recordable) error {
 	ctx, cancel := context.WithTimeout(x.r.Context(), req.pending().timeout)
 	defer cancel()
+	if s.Order().Unordered > maxUnordered {
+		x.Header().Set("Retry-After", "1")
+		return errorf(codeOverloaded, "more entries wait to be ordered than this node takes; try again later")
+	}
 	if keys := x.r.Header["Idempotency-Key"]; len(keys) > 0 {
 		return s.recordOnce(ctx, x, keys[0], body, req)
 	}
@@ -106,7 +114,7 @@ func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry,
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"causal_token":"`...)
-	b = appendToken(b, []protocol.Seen{{Member: s.Self, Size: batch}})
+	b = append(b, token(s.Self, batch)...)
 	b = append(b, `","proof":`...)
 	b = p.AppendJSON(b)
 	*buf = append(b, '}', '\n')
@@ -115,8 +123,8 @@ func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry,
 
 // pending is a submission whose outcome is not known, for the error that says so.
 type pending struct {
-	hash      protocol.Hash
-	find      string // the request that tells more
+	entry     protocol.Entry // without its time
+	find      string         // the request that tells more
 	required  int
 	attestors []protocol.MemberID
 	timeout   time.Duration
@@ -124,7 +132,7 @@ type pending struct {
 
 func (req *attestRequest) pending() pending {
 	return pending{
-		hash: req.event.Hash, find: "GET /v1/witness/verify/" + req.event.Hash.String(),
+		entry: protocol.Entry{Kind: protocol.KindAttest, Hash: req.event.Hash}, find: "GET /v1/witness/verify/" + req.event.Hash.String(),
 		required: req.required, attestors: req.attestors, timeout: req.timeout,
 	}
 }
@@ -139,11 +147,11 @@ func (s *Server) submitError(x *exchange, err error, p pending) error {
 		return behind(err)
 	case errors.Is(err, actors.ErrOverloaded):
 		x.Header().Set("Retry-After", "1")
-		return errorf(codeOverloaded, "more events wait to be certified than this node takes; try again, or another node")
+		return errorf(codeOverloaded, "more waits to be certified than this node takes; try again, or another node")
 	case errors.Is(err, actors.ErrLogStopped):
 		return errorf(codeLogStopped, "%v; use another node", err)
 	case errors.Is(err, actors.ErrClosed):
-		return p.whereabouts(errorf(codeInterrupted, "the node is stopping; the event may or may not be in its log"))
+		return p.whereabouts(errorf(codeInterrupted, "the node is stopping; what was sent may or may not be in its log"))
 	case errors.Is(err, actors.ErrInterrupted):
 		return p.whereabouts(errorf(codeInterrupted, "%v", err))
 	}
@@ -171,7 +179,7 @@ func (s *Server) timeoutError(p pending, t *actors.TimeoutError) error {
 
 // whereabouts tells how to find out what became of a submission.
 func (p pending) whereabouts(e *apiError) *apiError {
-	return e.with("hash", p.hash.String()).with("find", p.find)
+	return e.with("hash", p.entry.Hash.String()).with("find", p.find)
 }
 
 // keyLocks lets requests with the same idempotency key wait for each other.

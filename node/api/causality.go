@@ -3,8 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strataos/strataos/protocol"
 )
@@ -69,6 +71,27 @@ func (s *Server) awaitOrdered(ctx context.Context, x *exchange) error {
 	err = s.Wait(ctx, func() bool {
 		st, ok, err := s.Ledger.State()
 		return err == nil && ok && covers(st.Order.Emitted, seen)
+	})
+	if err != nil {
+		return behind(err)
+	}
+	return nil
+}
+
+// awaitCertified returns once this node holds certificates of what the request's
+// client has seen, or fails after a while.
+func (s *Server) awaitCertified(x *exchange) error {
+	seen, err := s.seenByClient(x)
+	if err != nil || len(seen) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), defaultTimeout*time.Millisecond)
+	defer cancel()
+	err = s.Wait(ctx, func() bool {
+		logs := s.Status().Logs
+		return !slices.ContainsFunc(seen, func(p protocol.Seen) bool {
+			return int(p.Member) >= len(logs) || logs[p.Member].Certified < p.Size
+		})
 	})
 	if err != nil {
 		return behind(err)

@@ -80,7 +80,7 @@ func (s *Server) recordOrResume(ctx context.Context, x *exchange, req recordable
 	if !again {
 		return req.submit(ctx, s, x, 0)
 	}
-	f, ok, err := s.Lookup.FindOwn(s.Self, req.pending().hash, rec.Size)
+	f, ok, err := s.Lookup.FindOwn(s.Self, req.pending().entry, rec.Size)
 	if err != nil {
 		return nil, err
 	}

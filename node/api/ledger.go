@@ -134,6 +134,13 @@ type checkpointAnswer struct {
 // checkpoint answers GET /v1/chronos/checkpoint with the newest head of the
 // ledger that a quorum has cosigned.
 func (s *Server) checkpoint(x *exchange) error {
+	params, err := readParams(x.r.URL.RawQuery, []string{"timeout_ms"})
+	if err != nil {
+		return err
+	}
+	if err := s.awaitSeen(x, params); err != nil {
+		return err
+	}
 	head, err := s.ledgerHead()
 	if err != nil {
 		return err

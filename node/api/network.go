@@ -102,6 +102,8 @@ func (s *Server) readiness() readiness {
 	switch {
 	case status.Stopped:
 		r.Reason = "there is evidence that this node's key signed two histories"
+	case s.Order().Halted:
+		r.Reason = "its ledger is halted by a fork alarm: other members have cosigned another one"
 	case r.Reachable < r.Required:
 		r.Reason = "fewer members than a quorum can be reached"
 	case !status.Recovered:

@@ -29,7 +29,8 @@ type Submitter interface {
 // Lookup finds what this node stores; store.Store does.
 type Lookup interface {
 	Find(hash protocol.Hash) (store.Found, int, error)
-	FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (store.Found, bool, error)
+	First(hash protocol.Hash) (store.Found, bool, error)
+	FindOwn(self protocol.MemberID, like protocol.Entry, from uint64) (store.Found, bool, error)
 	Size(log protocol.MemberID) (uint64, error)
 	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
@@ -75,6 +76,7 @@ type Server struct {
 	policy     *proof.Policy
 	ids        requestIDs
 	keys       keyLocks
+	looking    chan struct{} // requests that look for what they come after
 	metrics    *metrics
 	tiles      *rate.Limiter
 	handler    http.Handler
@@ -82,7 +84,7 @@ type Server struct {
 
 // New returns a server. An error means that the genesis makes no policy.
 func New(d Deps) (*Server, error) {
-	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs(), tiles: newTilesLimiter()}
+	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter()}
 	var err error
 	if s.networkID, err = d.Genesis.ID(); err != nil {
 		return nil, err

@@ -38,6 +38,9 @@ func (s *Server) verifyHash(x *exchange) error {
 	if err != nil {
 		return invalid("hash", "%v", err)
 	}
+	if err := s.awaitCertified(x); err != nil {
+		return err
+	}
 	first, count, err := s.Lookup.Find(hash)
 	if err != nil {
 		return err

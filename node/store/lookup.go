@@ -41,24 +41,25 @@ func (f Found) earlier(g Found) bool {
 //
 // Times grow along a log, so that its first attestation is its earliest.
 func (s *Store) Find(hash protocol.Hash) (first Found, count int, err error) {
-	found := false
+	first, found, err := s.First(hash)
+	if err == nil && found {
+		count, err = s.count(hash)
+	}
+	return first, count, err
+}
+
+// First is Find without the count.
+func (s *Store) First(hash protocol.Hash) (first Found, found bool, err error) {
 	for log := protocol.MemberID(0); ; {
 		f, ok, err := s.firstFrom(hash, log)
-		if err != nil {
-			return first, 0, err
-		}
-		if !ok {
-			break
+		if err != nil || !ok {
+			return first, found, err
 		}
 		if !found || f.earlier(first) {
 			first, found = f, true
 		}
 		log = f.Log + 1
 	}
-	if found {
-		count, err = s.count(hash)
-	}
-	return first, count, err
 }
 
 // firstFrom returns the first attestation of an event in the logs from one on.
@@ -105,12 +106,15 @@ func (s *Store) count(hash protocol.Hash) (int, error) {
 	return min(n, MaxCounted+1), err
 }
 
-// FindOwn returns this member's earliest attestation of an event from a leaf of
-// its log on.
-func (s *Store) FindOwn(self protocol.MemberID, hash protocol.Hash, from uint64) (found Found, ok bool, err error) {
+// FindOwn returns this member's earliest entry of the same kind, hash and life
+// as another, from a leaf of its log on.
+func (s *Store) FindOwn(self protocol.MemberID, like protocol.Entry, from uint64) (found Found, ok bool, err error) {
+	hash := like.Hash
 	err = s.each(hash, eventKey(hash, self, from), eventKey(hash, self+1, 0), func(f Found) bool {
-		found, ok = f, true
-		return false
+		if f.Entry.Kind == like.Kind && f.Entry.TTL == like.TTL {
+			found, ok = f, true
+		}
+		return !ok
 	})
 	return found, ok, err
 }

@@ -513,6 +513,7 @@ func (sr *search) newestOf(key string, known uint64) (uint64, bool, error) {
 		to = min(to, sr.q.ToPosition)
 	}
 	err := sr.store.States(key, 0, to, true, func(position uint64) (bool, error) {
+		sr.scanned++
 		if looked++; looked > maxPlaces {
 			return false, ErrTooMany
 		}

@@ -257,13 +257,16 @@ func TestFindAndProve(t *testing.T) {
 		b.append(2, b.event(9))
 		b.certify(2)
 	}
-	if f, ok, err := b.FindOwn(1, e.Hash, 2); err != nil || !ok || f.Log != 1 || f.Index != 2 {
+	if f, ok, err := b.FindOwn(1, protocol.Entry{Kind: protocol.KindAttest, Hash: e.Hash}, 2); err != nil || !ok || f.Log != 1 || f.Index != 2 {
 		t.Errorf("%+v %v %v", f, ok, err)
 	}
-	if _, ok, err := b.FindOwn(1, e.Hash, 3); err != nil || ok {
+	if _, ok, err := b.FindOwn(1, protocol.Entry{Kind: protocol.KindAttest, Hash: e.Hash}, 3); err != nil || ok {
 		t.Errorf("one that lies before is found: %v", err)
 	}
-	if _, ok, err := b.FindOwn(0, e.Hash, 0); err != nil || ok {
+	if _, ok, err := b.FindOwn(1, protocol.Entry{Kind: protocol.KindAttest, Hash: e.Hash, TTL: 60}, 2); err != nil || ok {
+		t.Errorf("an entry of another life is found: %v", err)
+	}
+	if _, ok, err := b.FindOwn(0, protocol.Entry{Kind: protocol.KindAttest, Hash: e.Hash}, 0); err != nil || ok {
 		t.Errorf("another's is found: %v", err)
 	}
 }
@@ -292,7 +295,7 @@ func TestFindAmongMany(t *testing.T) {
 	if err != nil || first.Log != 3 || first.Index != 2 || count != MaxCounted+1 {
 		t.Errorf("%+v %d %v", first, count, err)
 	}
-	if f, ok, err := b.FindOwn(1, e.Hash, 3*batch+3); err != nil || !ok || f.Index != 3*batch+4 {
+	if f, ok, err := b.FindOwn(1, protocol.Entry{Kind: protocol.KindAttest, Hash: e.Hash}, 3*batch+3); err != nil || !ok || f.Index != 3*batch+4 {
 		t.Errorf("%+v %v %v", f, ok, err) // the leaf before it is a batch's header
 	}
 	// Where an author has signed two histories, each entry is looked at.

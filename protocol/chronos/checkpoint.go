@@ -75,6 +75,7 @@ func (m *Machine) loadHeads() error {
 		m.heads.cuts = []Cut{cut}
 		if cut.Size > m.heads.cert.Size() {
 			m.heads.waiting = []awaitedCut{{0, cut}}
+			m.heads.tallies[cut.Size] = m.committee.NewTally(protocol.Ledger, cut.Size, cut.Root)
 			m.heads.againAt = 1
 		}
 	}
@@ -176,7 +177,8 @@ func (m *Machine) onHead(from protocol.MemberID, msg *wire.LedgerHead) error {
 	if msg.Head.Size > 0 && m.committee.Has(msg.Voter) && msg.Voter != m.self {
 		m.onCosignature(from, msg.Voter, msg.Head)
 	}
-	if !m.halted && len(msg.Cert.Cosigs) > 0 && msg.Cert.Log == protocol.Ledger && msg.Cert.Size > m.heads.cert.Size() {
+	if !m.halted && len(msg.Cert.Cosigs) > 0 && msg.Cert.Log == protocol.Ledger &&
+		msg.Cert.Size > max(m.heads.cert.Size(), m.heads.ahead.Size()) {
 		cert, err := m.committee.Verify(msg.Cert)
 		if err != nil {
 			m.emit(machine.Blame{Member: from, Reason: err.Error()})
@@ -267,7 +269,11 @@ func (m *Machine) compare(voter protocol.MemberID, s wire.Signed) {
 	}
 	if h.against[s.Size] == nil {
 		if len(h.against) >= maxCuts {
-			clear(h.against)
+			oldest := s.Size
+			for size := range h.against {
+				oldest = min(oldest, size)
+			}
+			delete(h.against, oldest)
 		}
 		h.against[s.Size] = map[protocol.MemberID]bool{}
 	}

@@ -29,16 +29,8 @@ type feed struct {
 // looks up how far the log has come since.
 func (m *Machine) loadFeed(log protocol.MemberID, st State) error {
 	f := &m.feeds[log]
-	stored, err := m.store.Size(log)
-	if err != nil {
+	if err := m.lookUp(log); err != nil {
 		return err
-	}
-	claim, ok, err := m.store.Certificate(log, latest)
-	if err != nil {
-		return err
-	}
-	if ok && claim.Size <= stored {
-		f.known = claim.Size
 	}
 	if st.Order.Inserted == nil {
 		return nil
@@ -55,6 +47,34 @@ func (m *Machine) loadFeed(log protocol.MemberID, st State) error {
 		f.taken = append(f.taken, extensionOf(b))
 		m.pace.count(f.taken[len(f.taken)-1].Entries, 1)
 		at = b.Size()
+	}
+	return nil
+}
+
+// lookUp finds how far a log is certified and stored.
+func (m *Machine) lookUp(log protocol.MemberID) error {
+	stored, err := m.store.Size(log)
+	if err != nil {
+		return err
+	}
+	claim, ok, err := m.store.Certificate(log, latest)
+	if err != nil {
+		return err
+	}
+	if f := &m.feeds[log]; ok && claim.Size <= stored {
+		f.known = max(f.known, claim.Size)
+	}
+	return nil
+}
+
+// rejoin tells the witness machine again which rounds are next, and looks up
+// what it may have had to tell.
+func (m *Machine) rejoin() error {
+	m.pace.last = Advance{}
+	for i := range m.feeds {
+		if err := m.lookUp(protocol.MemberID(i)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -26,6 +26,10 @@ type Heard struct{ Round uint64 }
 // Advanced says that this member has sealed a batch that claims a new round.
 type Advanced struct{ Round uint64 }
 
+// Rejoined says that the witness machine has begun anew: it knows nothing of
+// what it was told, and what it would have told may be lost.
+type Rejoined struct{}
+
 // Receive is what a member says of its ledger.
 type Receive struct {
 	From protocol.MemberID
@@ -44,5 +48,6 @@ func (Extended) input()  {}
 func (Heard) input()     {}
 func (Advanced) input()  {}
 func (Receive) input()   {}
+func (Rejoined) input()  {}
 func (Persisted) input() {}
 func (PeerUp) input()    {}

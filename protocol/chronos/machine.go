@@ -144,6 +144,8 @@ func (m *Machine) dispatch(in Input) error {
 		m.pace.heard(in.Round)
 	case Advanced:
 		m.pace.advanced(m.now, in.Round)
+	case Rejoined:
+		return m.rejoin()
 	case Receive:
 		return m.onHead(in.From, in.Msg)
 	case Persisted:

@@ -94,54 +94,16 @@ func (m *Machine) submit(in Submit) {
 	case len(a.pending)+len(a.held) >= a.pacer.MaxPending || a.pendingBytes+len(in.Body) > a.pacer.MaxPendingBytes:
 		m.emit(Refused{ID: in.ID, Reason: Overloaded})
 	default:
-		a.pendingBytes += len(in.Body)
 		if m.hasSeen(in.After) {
 			m.queue(in)
+		} else if len(a.held) >= a.pacer.MaxPending/maxHeldShare {
+			m.emit(Refused{ID: in.ID, Reason: Overloaded})
+			return
 		} else {
 			a.held = append(a.held, in)
 		}
+		a.pendingBytes += len(in.Body)
 	}
-}
-
-// queue has a submission wait for a batch.
-func (m *Machine) queue(s Submit) {
-	a := &m.author
-	if s.Kind.Urgent() && !slices.ContainsFunc(a.pending, isUrgent) {
-		a.urgentAt = m.now
-	}
-	a.pending = append(a.pending, s)
-}
-
-func isUrgent(s Submit) bool { return s.Kind.Urgent() }
-
-// hasSeen reports whether this member can put parts of logs into the past of
-// its next batch.
-func (m *Machine) hasSeen(parts []protocol.Seen) bool {
-	for _, p := range parts {
-		switch {
-		case !m.committee.Has(p.Member):
-			return false
-		case p.Member == m.self && m.logs[m.self].size() < p.Size,
-			p.Member != m.self && m.logs[p.Member].cert.Size() < p.Size:
-			return false
-		}
-	}
-	return true
-}
-
-// unhold lets submissions go on that have waited for what they come after.
-func (m *Machine) unhold() {
-	a := &m.author
-	keep := a.held[:0]
-	for _, s := range a.held {
-		if m.hasSeen(s.After) {
-			m.queue(s)
-		} else {
-			keep = append(keep, s)
-		}
-	}
-	clear(a.held[len(keep):])
-	a.held = keep
 }
 
 // inflight is the number of sealed batches without a certificate.
@@ -168,28 +130,6 @@ func (m *Machine) sealAt() (protocol.Micros, bool) {
 		return m.now, true
 	}
 	return max(m.now, a.pacer.lastSeal+a.pacer.spacing(m.now, inflight, m.mustSeal()), m.roundHold()), true
-}
-
-// maxHold bounds how long urgent entries wait for the next round.
-const maxHold = 10 * protocol.Millisecond
-
-// roundHold is until when urgent entries wait for a batch that may claim the
-// next round. In one before, they would be ordered no sooner: with that batch,
-// which has them in its past.
-func (m *Machine) roundHold() protocol.Micros {
-	a := &m.author
-	head := m.logs[m.self].head()
-	if a.again || m.mustSeal() || a.advance.Ready > head.round || head.round == 0 || a.urgentAt > m.now ||
-		!slices.ContainsFunc(a.pending, isUrgent) || slices.ContainsFunc(a.pending, func(s Submit) bool { return !isUrgent(s) }) {
-		return 0
-	}
-	return a.urgentAt + maxHold
-}
-
-// mustSeal reports whether the order waits for a batch of this member's.
-func (m *Machine) mustSeal() bool {
-	l, a := m.logs[m.self], m.author.advance
-	return a.Seal && (a.Due > l.head().round || l.size() == 0)
 }
 
 // seal makes batches of what is pending, as far as the pace allows.
@@ -285,89 +225,6 @@ func (m *Machine) sealOne(subs []Submit) error {
 	return nil
 }
 
-// tellDelay is how long a certificate waits for a batch to travel with.
-const tellDelay = 20 * protocol.Millisecond
-
-// tell returns the newest certificate of the own log, for all to know, if it
-// has not been told yet.
-func (m *Machine) tell(l *logState) quorum.Claim {
-	m.author.tellAt = 0
-	if l.cert.Size() <= m.author.told {
-		return quorum.Claim{Log: m.self}
-	}
-	m.author.told, m.author.toldRound = l.cert.Size(), l.certifiedRound()
-	return l.cert.Claim()
-}
-
-// planTell says when a new certificate of the own log is told: at once where a
-// batch claims a new round, since the others wait for it then, unless they hear
-// the votes themselves.
-func (m *Machine) planTell(l *logState) {
-	a := &m.author
-	if l.certifiedRound() > a.toldRound && m.committee.N() > gatherMembers {
-		a.tellAt = m.now
-	} else if a.tellAt == 0 {
-		a.tellAt = m.now + tellDelay
-	}
-}
-
-// tellDue tells the newest certificate of the own log if it is time to.
-func (m *Machine) tellDue() {
-	if a := &m.author; a.tellAt == 0 || a.tellAt > m.now {
-		return
-	}
-	if claim := m.tell(m.logs[m.self]); len(claim.Cosigs) > 0 {
-		m.emit(Publish{Msg: &wire.Certificate{Claim: claim}})
-	}
-}
-
-// claimRound is the round that a batch of these submissions claims.
-func (m *Machine) claimRound(subs []Submit) uint64 {
-	a := &m.author
-	round := max(m.logs[m.self].head().round, a.advance.Due)
-	if slices.ContainsFunc(subs, isUrgent) {
-		round = max(round, a.advance.Ready)
-	}
-	return round
-}
-
-// mustName reports whether a submission comes after what no batch of this
-// member's has named yet.
-func (m *Machine) mustName(subs []Submit) bool {
-	for _, s := range subs {
-		for _, p := range s.After {
-			if p.Member != m.self && p.Size > m.author.named[p.Member] {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// newParents names the certified heads that are new since the last batch that
-// named any, and returns the latest of their times. Most batches name none:
-// every voter must hold their certificates, and verifying those is what it costs.
-func (m *Machine) newParents() ([]protocol.Parent, protocol.Micros, error) {
-	var parents []protocol.Parent
-	var latest protocol.Micros
-	for i, l := range m.logs {
-		if l.id == m.self || l.cert.Size() <= m.author.named[i] {
-			continue
-		}
-		mk, ok, err := m.markAt(l, l.cert.Size())
-		if err != nil {
-			return nil, 0, err
-		}
-		if !ok {
-			continue
-		}
-		parents = append(parents, protocol.Parent{Member: l.id, Size: mk.signed.Size, Root: mk.signed.Root})
-		latest = max(latest, mk.time)
-		m.author.named[i] = mk.signed.Size
-	}
-	return parents, latest, nil
-}
-
 // publish gossips a batch of this member's own that has become durable.
 func (m *Machine) publish(l *logState, b *wire.Batch) error {
 	if m.committee.N() > 1 {
@@ -381,30 +238,6 @@ func (m *Machine) publish(l *logState, b *wire.Batch) error {
 	}
 	m.openTally(l, b)
 	return m.recount(l, b.Size())
-}
-
-// resendDelay gives a slow network the time of some round trips.
-func (m *Machine) resendDelay(b *ownBatch) protocol.Micros {
-	return min(max(b.backoff, 3*m.author.pacer.roundTrip), maxResend)
-}
-
-// resend sends batches again to the members that have not voted for them.
-func (m *Machine) resend() {
-	l := m.logs[m.self]
-	for _, b := range m.author.batches {
-		if b.certified || !b.published || b.resendAt > m.now {
-			continue
-		}
-		tally := l.tallies[b.Size]
-		for i := range m.logs {
-			id := protocol.MemberID(i)
-			if id != m.self && (tally == nil || !tally.Has(id)) {
-				m.emit(Send{To: id, Msg: b.msg})
-			}
-		}
-		b.backoff = min(2*b.backoff, maxResend)
-		b.resendAt = m.after(m.resendDelay(b))
-	}
 }
 
 // settle answers submissions that a certificate of the own log satisfies.

@@ -16,6 +16,7 @@ func (m *Machine) CheckBounds() error {
 		is, limit int
 	}{
 		{"pending submissions", len(a.pending) + len(a.held), a.pacer.MaxPending},
+		{"held submissions", len(a.held), a.pacer.MaxPending / maxHeldShare},
 		{"pending bytes", a.pendingBytes, a.pacer.MaxPendingBytes},
 		// Who takes back its own log does so a range at a time, and the peers'
 		// certificates may lie some ranges apart.

@@ -21,7 +21,7 @@ type Submit struct {
 	// ID is the host's name for the submission, unique while unanswered.
 	ID   uint64
 	Kind protocol.Kind
-	// Body is the canonical event and Hash its hash.
+	// Body is the canonical event or anchor, and Hash its hash.
 	Body []byte
 	Hash protocol.Hash
 	// Need is how many cosignatures are asked for. Less than a quorum means a

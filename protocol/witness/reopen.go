@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
@@ -22,10 +21,12 @@ func (m *Machine) reopen(in Submit) error {
 	if err != nil {
 		return err
 	}
+	if in.At <= b.Old {
+		return fmt.Errorf("own log: leaf %d is to be waited for, and is a header", in.At)
+	}
 	b.open = append(b.open, openItem{
 		ResolvedItem: ResolvedItem{
-			ID: in.ID, Index: in.At,
-			Entry: protocol.Entry{Kind: in.Kind, Hash: in.Hash, Time: b.Time, TTL: in.TTL},
+			ID: in.ID, Index: in.At, Entry: b.msg.Items[in.At-b.Old-1].Entry(b.Time),
 		},
 		need:      max(in.Need, m.committee.Quorum()),
 		attestors: in.Attestors,

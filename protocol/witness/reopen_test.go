@@ -70,3 +70,20 @@ func TestReopen(t *testing.T) {
 		checkAnswers(c)
 	}
 }
+
+// TestReopenedEntry waits again for a leaf with another life than the leaf has:
+// what is answered is the leaf, which the proof is about.
+func TestReopenedEntry(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	c.run(3*protocol.Second, nil)
+	h := c.nodes[0]
+	if !c.attest(h, protocol.Second) {
+		t.Fatal("not certified")
+	}
+	first := c.items[c.nextID]
+	c.nextID++
+	c.step(h, Submit{ID: c.nextID, Kind: first.Entry.Kind, Hash: first.Entry.Hash, TTL: 60, At: first.Index})
+	if got := c.items[c.nextID]; got.Entry != first.Entry {
+		t.Errorf("the leaf is %+v, the answer %+v", first.Entry, got.Entry)
+	}
+}

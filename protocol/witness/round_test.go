@@ -159,6 +159,35 @@ func TestAfter(t *testing.T) {
 	}
 }
 
+// TestHeldIsBounded has clients ask for what comes after what nobody has seen:
+// they do not take the places of others.
+func TestHeldIsBounded(t *testing.T) {
+	c := settled(t, 4)
+	m := c.nodes[0].machine
+	now := c.now + protocol.Second
+	limit := m.author.pacer.MaxPending / maxHeldShare
+	var in []Input
+	for id := range uint64(limit) + 10 {
+		in = append(in, attestOf(t, 1000+id, protocol.Seen{Member: 1, Size: 1 << 40}))
+	}
+	effects, err := m.Step(now, in...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, e := range effects {
+		if r, ok := e.(Refused); ok && r.Reason == Overloaded {
+			refused++
+		}
+	}
+	if refused != 10 || m.CheckBounds() != nil {
+		t.Errorf("%d of %d are refused, want 10; %v", refused, len(in), m.CheckBounds())
+	}
+	if b := sealedBy(t, m, now+1, attestOf(t, 1)); b == nil {
+		t.Error("who need not wait does")
+	}
+}
+
 // TestVotesOfRounds has votes for a batch that begins a round go to everybody,
 // and others to the author alone.
 func TestVotesOfRounds(t *testing.T) {

@@ -236,7 +236,7 @@ var table = []mutant{
 	{
 		"no-gaps", "leaves out of the order what was certified while it was down",
 		"protocol/chronos/feed.go",
-		[]edit{{"\tif ok && claim.Size <= stored {", "\tif ok && claim.Size > stored {"}},
+		[]edit{{"ok && claim.Size <= stored {", "ok && claim.Size > stored {"}},
 	},
 	{
 		"ignores-after", "authors what is to come after something before it has seen that",
