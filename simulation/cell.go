@@ -30,6 +30,7 @@ type cell[I any] struct {
 	// The inbox, by the order in which a turn takes it.
 	internal, messages, submits []I
 	turnDue                     bool
+	turns                       int
 	busyUntil                   protocol.Micros
 	timer                       int
 }
@@ -65,12 +66,20 @@ func (c *cell[I]) receive(in I) {
 }
 
 func (c *cell[I]) turnAt(at protocol.Micros) {
-	life := c.n.life
+	c.turns++
+	life, turn := c.n.life, c.turns
 	c.n.w.sched.at(at, func() {
-		if c.n.life == life {
+		if c.n.life == life && c.turns == turn {
 			c.turn()
 		}
 	})
+}
+
+// goOn takes the turn that a pause has held up.
+func (c *cell[I]) goOn() {
+	if c.n.up && c.turnDue {
+		c.turnAt(max(c.n.w.sched.now, c.busyUntil))
+	}
 }
 
 // turn steps the machine with what has gathered.

@@ -31,13 +31,17 @@ const maxViolations = 20
 //	             and each has cosignatures of a quorum, which its signers made
 //	vote         no honest member cosigns two roots for one log and size
 //	recovery     no member that lost its disk signs over what is certified of its log
-//	durable      what an honest member cosigned, it has on disk
+//	durable      what an honest member cosigned, it has on disk, and what it says
+//	             to have of a log
+//	frozen       no honest member votes for a log once it holds evidence against
+//	             its author
 //	proof        an answer's proof verifies against the network's policy
 //	kept         what was acknowledged is in the certified log of every member
 //	prefix       the logs of honest members agree
 //	time         a batch is later than the one before it and than its parents,
 //	             and no honest member cosigns what lies too far ahead of its clock
-//	parents      nobody cosigns a batch whose parents have no certificate
+//	parents      nobody cosigns a batch whose parents have no certificate, or with
+//	             roots that are not theirs
 //	blame        nobody finds an honest member at fault
 //	bounds       no queue outgrows its bound
 //	answers      every submission has one answer, which is about it
@@ -51,7 +55,8 @@ const maxViolations = 20
 //	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored
-//	liveness     once faults have ended, all converge in time
+//	liveness     once faults have ended, all converge in time, also on whom there is
+//	             evidence against, and then answer what they are given
 type checker struct {
 	w          *world
 	violations []Violation
@@ -60,6 +65,9 @@ type checker struct {
 	newest     []uint64 // largest certified size of each log
 	acks       []ack
 	ledger     ledgerCheck
+	// learnt is the event of the run in which a member got evidence against
+	// another: what it had voted for in that turn leaves it behind that.
+	learnt map[[2]protocol.MemberID]uint64
 }
 
 type headKey struct {
@@ -87,7 +95,7 @@ func newChecker(w *world) *checker {
 	return &checker{
 		w: w, certs: map[headKey]protocol.Hash{}, votes: map[voteKey]protocol.Hash{},
 		newest: make([]uint64, w.scenario.Nodes), violations: []Violation{},
-		ledger: newLedgerCheck(w.scenario.Nodes),
+		ledger: newLedgerCheck(w.scenario.Nodes), learnt: map[[2]protocol.MemberID]uint64{},
 	}
 }
 
@@ -109,6 +117,15 @@ func (c *checker) said(n *node, msg wire.Message) {
 			for _, v := range msg.Votes {
 				c.signed(n, v.Log, v.Size, v.Root)
 			}
+			c.votedAgainstEvidence(n, msg)
+		}
+	case *wire.Heads:
+		for _, h := range msg.Heads {
+			c.told(n, h)
+		}
+	case *wire.Range:
+		if msg.Log == n.id {
+			c.gave(n, msg)
 		}
 	case *wire.LedgerHead:
 		if msg.Voter == n.id && msg.Head.Size > 0 {
@@ -118,6 +135,43 @@ func (c *checker) said(n *node, msg wire.Message) {
 		if msg.Author == n.id {
 			c.signed(n, n.id, msg.Size(), msg.Root)
 			c.checkRecovered(n, msg)
+		}
+	}
+}
+
+// told sees how much of a log a member says to have. What it says of its own
+// is signed.
+func (c *checker) told(n *node, h wire.Head) {
+	size := h.Signed.Size
+	if size == 0 {
+		return
+	}
+	if h.Log == n.id {
+		c.signed(n, n.id, size, h.Signed.Root)
+	}
+	if root, err := durableRoot(n, h.Log, size); err != nil || root != h.Signed.Root {
+		c.fail("durable", "node-%d says to have %d leaves of node-%d's log, which are not durable", n.id+1, size, h.Log+1)
+	}
+}
+
+// gave sees a member give away its own log, every batch of which is signed.
+func (c *checker) gave(n *node, r *wire.Range) {
+	for _, it := range r.Items {
+		b, err := c.w.decoded.batch(it.Batch, c.w.maxMessage)
+		if err != nil {
+			c.fail("codec", "node-%d gives away what cannot be read: %v", n.id+1, err)
+			return
+		}
+		c.signed(n, n.id, b.Size(), b.Root)
+	}
+}
+
+// votedAgainstEvidence holds a member to what it knows of an author.
+func (c *checker) votedAgainstEvidence(n *node, msg *wire.Votes) {
+	status := n.machine.Status()
+	for _, v := range msg.Votes {
+		if at, ok := c.learnt[[2]protocol.MemberID{n.id, v.Log}]; status[v.Log].Frozen && (!ok || at != c.w.sched.count) {
+			c.fail("frozen", "node-%d votes for the log of node-%d at size %d, though it holds evidence against that one", n.id+1, v.Log+1, v.Size)
 		}
 	}
 }
@@ -183,7 +237,22 @@ func (c *checker) checkBatch(n *node, log protocol.MemberID, size uint64) {
 	for _, p := range b.Parents {
 		if c.newest[p.Member] < p.Size {
 			c.fail("parents", "node-%d cosigned a batch of node-%d's with a parent that nobody has a certificate of", n.id+1, log+1)
+			continue
 		}
+		c.checkParent(n, b, p)
+	}
+}
+
+// checkParent compares a certified parent with what the member stores of it.
+func (c *checker) checkParent(n *node, b *wire.Batch, p protocol.Parent) {
+	parent := c.durableBatch(n, p.Member, p.Size)
+	switch {
+	case parent == nil:
+		c.fail("parents", "node-%d cosigned a batch of node-%d's with a parent of node-%d's that is empty or not durable", n.id+1, b.Author+1, p.Member+1)
+	case parent.Size() != p.Size || parent.Root != p.Root:
+		c.fail("parents", "node-%d cosigned a batch of node-%d's with another parent at size %d of node-%d's log than it stores", n.id+1, b.Author+1, p.Size, p.Member+1)
+	case parent.Time >= b.Time:
+		c.fail("time", "node-%d cosigned a batch of node-%d's that is not later than its parent, node-%d's at %d", n.id+1, b.Author+1, p.Member+1, p.Size)
 	}
 }
 
@@ -308,6 +377,7 @@ func (c *checker) prove(n *node, e witness.Resolved, it witness.ResolvedItem) {
 
 func (c *checker) accused(n *node, e *wire.Evidence) {
 	c.w.stats.Accusations++
+	c.learnt[[2]protocol.MemberID{n.id, e.Author}] = c.w.sched.count
 	c.w.trace.note(c.w.sched.now, traceAccuse, int(n.id), nil, uint64(e.Author))
 	c.w.trace.say(c.w.sched.now, int(n.id), "has evidence against node-%d", e.Author+1)
 	if n.liar == nil && c.w.honest(e.Author) {

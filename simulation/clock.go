@@ -24,5 +24,5 @@ func (c *clock) wait(now, at protocol.Micros) protocol.Micros {
 // jump moves the clock.
 func (c *clock) jump(by protocol.Micros) { c.offset += by }
 
-// set puts the clock right, as NTP does.
-func (c *clock) set(now protocol.Micros) { *c = clock{since: now} }
+// set puts the clock right, as NTP does. It goes on to drift.
+func (c *clock) set(now protocol.Micros) { *c = clock{drift: c.drift, since: now} }

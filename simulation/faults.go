@@ -25,8 +25,8 @@ type activeFault struct {
 }
 
 // fault begins and returns what ends it, or nil if it cannot be now. It hits
-// the member victim, if it hits one.
-type fault func(w *world, rng *rand.Rand, victim *node) (end func())
+// the member victim, if it hits one, and ends after lasts at the latest.
+type fault func(w *world, rng *rand.Rand, victim *node, lasts protocol.Micros) (end func())
 
 // faultKinds are the faults by name, and whether each hits one member.
 var faultKinds = map[string]struct {
@@ -55,6 +55,7 @@ func newInjector(w *world) *injector {
 }
 
 func (j *injector) start() {
+	j.w.stats.stand(j.w.scenario.standing())
 	for i := range j.w.scenario.Faults {
 		f := &j.w.scenario.Faults[i]
 		rng := newStream(j.w.seed^j.chanceOf(f, i), streamFaults)
@@ -98,7 +99,7 @@ func (j *injector) begin(f *Fault, rng *rand.Rand, lasts protocol.Micros) {
 	if kind.member {
 		node = int(victim.id)
 	}
-	end := kind.begin(j.w, rng, victim)
+	end := kind.begin(j.w, rng, victim, lasts)
 	if end == nil {
 		return
 	}
@@ -162,7 +163,7 @@ func (n *node) restart() {
 	}
 }
 
-func partition(w *world, rng *rand.Rand, _ *node) func() {
+func partition(w *world, rng *rand.Rand, _ *node, _ protocol.Micros) func() {
 	side := make([]bool, len(w.nodes))
 	for i := range side {
 		side[i] = rng.IntN(2) == 0
@@ -171,7 +172,7 @@ func partition(w *world, rng *rand.Rand, _ *node) func() {
 }
 
 // oneWay cuts what a member says, or what it hears, or one of its links.
-func oneWay(w *world, rng *rand.Rand, victim *node) func() {
+func oneWay(w *world, rng *rand.Rand, victim *node, _ protocol.Micros) func() {
 	v, other := int(victim.id), rng.IntN(len(w.nodes))
 	switch rng.IntN(3) {
 	case 0:
@@ -182,12 +183,12 @@ func oneWay(w *world, rng *rand.Rand, victim *node) func() {
 	return w.net.cut(func(i, j int) bool { return i == v && j == other })
 }
 
-func isolate(w *world, _ *rand.Rand, victim *node) func() {
+func isolate(w *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {
 	v := int(victim.id)
 	return w.net.cut(func(i, j int) bool { return i == v || j == v })
 }
 
-func slowLink(w *world, rng *rand.Rand, victim *node) func() {
+func slowLink(w *world, rng *rand.Rand, victim *node, _ protocol.Micros) func() {
 	factor := 5 + 95*rng.Float64()
 	row := w.net.links[victim.id]
 	for i := range row {
@@ -201,17 +202,17 @@ func slowLink(w *world, rng *rand.Rand, victim *node) func() {
 }
 
 // stalledLink delivers nothing for a while, and then everything.
-func stalledLink(w *world, rng *rand.Rand, victim *node) func() {
+func stalledLink(w *world, rng *rand.Rand, victim *node, _ protocol.Micros) func() {
 	to := rng.IntN(len(w.nodes))
 	l := &w.net.links[victim.id][to]
-	if to == int(victim.id) || l.arrival > w.sched.now+protocol.Second {
+	if to == int(victim.id) || l.stalled {
 		return nil
 	}
-	l.arrival = w.sched.now + exponential(rng, 2*protocol.Second)
-	return func() {}
+	l.stalled = true
+	return func() { w.net.flow(l) }
 }
 
-func crashFault(w *world, _ *rand.Rand, victim *node) func() {
+func crashFault(_ *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {
 	if !victim.up {
 		return nil
 	}
@@ -219,12 +220,15 @@ func crashFault(w *world, _ *rand.Rand, victim *node) func() {
 	return victim.restart
 }
 
-func freeze(w *world, rng *rand.Rand, victim *node) func() {
+func freeze(w *world, _ *rand.Rand, victim *node, lasts protocol.Micros) func() {
 	if !victim.up || victim.frozenUntil > w.sched.now {
 		return nil
 	}
-	victim.frozenUntil = w.sched.now + exponential(rng, 3*protocol.Second)
-	return func() { victim.frozenUntil = min(victim.frozenUntil, w.sched.now) }
+	victim.frozenUntil = w.sched.now + lasts
+	return func() {
+		victim.frozenUntil = min(victim.frozenUntil, w.sched.now)
+		victim.goOn()
+	}
 }
 
 // mayForget reports whether another member may lose what it has stored. It
@@ -233,19 +237,18 @@ func mayForget(w *world, victim *node) bool {
 	return victim.liar == nil && (victim.lostDisk || w.faulty() < quorum.Faults(len(w.nodes)))
 }
 
-func loseDisk(w *world, _ *rand.Rand, victim *node) func() {
+func loseDisk(w *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {
 	if !victim.up || !mayForget(w, victim) {
 		return nil
 	}
 	victim.crash("its disk is lost")
-	victim.disk.wipe()
-	victim.lostDisk = true
+	victim.forget()
 	return victim.restart
 }
 
 // bitRot damages what is stored. The member notices when it reads that, at the
 // latest when it is started again.
-func bitRot(w *world, _ *rand.Rand, victim *node) func() {
+func bitRot(w *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {
 	if !victim.up || !mayForget(w, victim) {
 		return nil
 	}
@@ -259,20 +262,26 @@ func bitRot(w *world, _ *rand.Rand, victim *node) func() {
 	}
 }
 
-func slowDisk(_ *world, rng *rand.Rand, victim *node) func() {
+func slowDisk(_ *world, rng *rand.Rand, victim *node, _ protocol.Micros) func() {
 	factor := 5 + 200*rng.Float64()
 	victim.disk.slow *= factor
 	return func() { victim.disk.slow = max(victim.disk.slow/factor, 1) }
 }
 
-func stalledDisk(w *world, rng *rand.Rand, victim *node) func() {
-	victim.disk.stalledUntil = w.sched.now + exponential(rng, 2*protocol.Second)
-	return func() {}
+func stalledDisk(w *world, _ *rand.Rand, victim *node, lasts protocol.Micros) func() {
+	until := w.sched.now + lasts
+	victim.disk.stalledUntil = max(victim.disk.stalledUntil, until)
+	return func() {
+		if victim.disk.stalledUntil == until { // else another stall goes on, or its disk is a new one
+			victim.disk.stalledUntil = 0
+			victim.goOn()
+		}
+	}
 }
 
 // fullDisk makes writes fail, which stops the member; when there is space
 // again, it is started.
-func fullDisk(_ *world, _ *rand.Rand, victim *node) func() {
+func fullDisk(_ *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {
 	if !victim.up || victim.disk.full {
 		return nil
 	}
@@ -284,7 +293,7 @@ func fullDisk(_ *world, _ *rand.Rand, victim *node) func() {
 }
 
 // clockJump moves a clock by up to ten seconds, and back when it ends.
-func clockJump(_ *world, rng *rand.Rand, victim *node) func() {
+func clockJump(_ *world, rng *rand.Rand, victim *node, _ protocol.Micros) func() {
 	by := between(rng, -10*protocol.Second, 10*protocol.Second)
 	if rng.IntN(2) == 0 {
 		by /= 100
@@ -294,12 +303,12 @@ func clockJump(_ *world, rng *rand.Rand, victim *node) func() {
 }
 
 // clockSet puts a clock right, as NTP does.
-func clockSet(w *world, _ *rand.Rand, victim *node) func() {
+func clockSet(w *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {
 	victim.clock.set(w.sched.now)
 	return func() {}
 }
 
-func overload(w *world, rng *rand.Rand, _ *node) func() {
+func overload(w *world, rng *rand.Rand, _ *node, _ protocol.Micros) func() {
 	factor := 5 + 20*rng.Float64()
 	w.load.factor *= factor
 	return func() { w.load.factor /= factor }

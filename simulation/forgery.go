@@ -144,6 +144,16 @@ func (l *liar) split() {
 func (l *liar) badParents() {
 	h := l.ownHistory()
 	var parents []protocol.Parent
+	if l.rng.IntN(3) == 0 { // all is right but the root
+		p := protocol.Parent{Member: l.someone()}
+		p.Size = l.n.machine.Status()[p.Member].Certified
+		if root, err := durableRoot(l.n, p.Member, p.Size); err == nil && p.Size > 0 {
+			root[0] ^= 1
+			p.Root = root
+			l.tell(l.sign(h, []protocol.Parent{p}), everybody)
+			return
+		}
+	}
 	for range 1 + l.rng.IntN(3) {
 		p := protocol.Parent{Member: l.someone(), Size: l.rng.Uint64N(200)}
 		if head := l.n.machine.Status()[p.Member]; l.rng.IntN(2) == 0 {

@@ -42,6 +42,9 @@ type submission struct {
 	ordered, certified bool
 	index              uint64
 	givenUp            bool
+	// probe says that it was submitted when all was well: it has no timeout, is
+	// in no figure, and must be answered.
+	probe bool
 	// behind is a place in the ledger that had been answered before this was
 	// submitted: it must get a later one.
 	behind int64
@@ -54,6 +57,9 @@ type key struct {
 	log   protocol.MemberID
 	index uint64
 }
+
+// maxFactor bounds how many times the load grows where overloads meet.
+const maxFactor = 50
 
 // maxPending bounds the submissions of a member that are open at once, as the
 // gateway of a real one does.
@@ -75,7 +81,7 @@ func (l *load) start() {
 
 // arrive waits for the next event and has it attested.
 func (l *load) arrive() {
-	mean := protocol.Micros(float64(protocol.Second) / (l.w.scenario.Load.Rate * l.factor))
+	mean := protocol.Micros(float64(protocol.Second) / (l.w.scenario.Load.Rate * min(l.factor, maxFactor)))
 	l.w.sched.after(exponential(l.rng, max(mean, 1)), func() {
 		if l.stopped {
 			return
@@ -92,16 +98,11 @@ func (l *load) submit(to protocol.MemberID) {
 		l.w.stats.Refused++
 		return
 	}
-	in, err := l.make()
-	if err != nil {
-		l.w.check.fail("codec", "an event cannot be read: %v", err)
+	s := l.give(n, l.rng.Float64() < l.w.scenario.Load.Anchors)
+	if s == nil {
 		return
 	}
-	s := &submission{id: l.next, node: to, at: l.w.sched.now, hash: in.Hash, ordered: in.Kind.IsAnchor(), behind: l.highest, after: in.After}
-	l.waiting[s.id] = s
-	l.open++
 	l.w.stats.Submitted++
-	n.witness.post(&n.witness.submits, in)
 	life := n.life
 	l.w.sched.after(l.w.scenario.Load.Timeout.micros(), func() {
 		if l.waiting[s.id] != nil && n.life == life {
@@ -110,11 +111,55 @@ func (l *load) submit(to protocol.MemberID) {
 	})
 }
 
-// make makes an event to attest or, as often as the scenario says, an anchor.
-// Some come after what a client has seen at another member.
-func (l *load) make() (in witness.Submit, err error) {
+// give submits something new to a member.
+func (l *load) give(n *node, anchor bool) *submission {
+	in, err := l.make(anchor)
+	if err != nil {
+		l.w.check.fail("codec", "an event cannot be read: %v", err)
+		return nil
+	}
+	s := &submission{id: l.next, node: n.id, at: l.w.sched.now, hash: in.Hash, ordered: in.Kind.IsAnchor(), behind: l.highest, after: in.After}
+	l.waiting[s.id] = s
+	l.open++
+	n.witness.post(&n.witness.submits, in)
+	return s
+}
+
+// probe gives a member an event and an anchor that it must answer.
+func (l *load) probe(n *node) {
+	l.token = nil // of a log that evidence has stopped, what was seen may be gone
+	for _, anchor := range []bool{false, true} {
+		l.next++
+		if s := l.give(n, anchor); s != nil {
+			s.probe = true
+		}
+	}
+}
+
+// probed returns a probe that waits for its answer, or nil: the first that is
+// an anchor, or is none.
+func (l *load) probed(anchor bool) *submission {
+	var first *submission
+	for _, s := range l.waiting {
+		if s.probe && s.ordered == anchor && (first == nil || s.id < first.id) {
+			first = s
+		}
+	}
+	return first
+}
+
+// unanswered fails if a probe ends without its answer.
+func (l *load) unanswered(s *submission, how string) {
+	if s.probe {
+		l.w.check.fail("liveness", "node-%d was given something when all was well, and that %s", s.node+1, how)
+	}
+}
+
+// make makes an event to attest, or an anchor. Some anchors come after what a
+// client has seen at another member.
+func (l *load) make(anchor bool) (in witness.Submit, err error) {
 	in.ID = l.next
-	if l.rng.Float64() >= l.w.scenario.Load.Anchors {
+	if !anchor {
 		e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"sim.event","payload":{"n":%d,"pad":"%s"}}`, l.next, l.pad), l.w.params.MaxEventBytes)
 		in.Kind, in.Body, in.Hash = protocol.KindAttest, e.Canonical, e.Hash
 		return in, err
@@ -171,14 +216,17 @@ func (l *load) resolved(n *node, e witness.Resolved) {
 		if it.Entry.Hash != s.hash {
 			l.w.check.fail("answers", "submission %d is answered with another event", it.ID)
 		}
-		l.w.stats.acknowledged(l.w.sched.now-s.at, n.id)
+		if !s.probe {
+			l.w.stats.acknowledged(l.w.sched.now-s.at, n.id)
+		}
 		l.w.trace.note(l.w.sched.now, traceResolve, int(n.id), nil, it.ID, it.Index)
 		l.w.check.acknowledged(n, e, it)
 	}
 }
 
 func (l *load) refused(id uint64, node protocol.MemberID) {
-	if l.take(id) != nil {
+	if s := l.take(id); s != nil {
+		l.unanswered(s, "is refused")
 		l.w.stats.Refused++
 		l.w.trace.note(l.w.sched.now, traceRefuse, int(node), nil, id)
 	}
@@ -194,7 +242,9 @@ func (l *load) certified(n *node, s *submission, it witness.ResolvedItem, size u
 	if it.Entry.Hash != s.hash {
 		l.w.check.fail("answers", "submission %d is answered with another anchor", it.ID)
 	}
-	l.w.stats.certified(l.w.sched.now - s.at)
+	if !s.probe {
+		l.w.stats.certified(l.w.sched.now - s.at)
+	}
 	if n.liar == nil {
 		l.token = []protocol.Seen{{Member: n.id, Size: size}}
 	}
@@ -222,7 +272,9 @@ func (l *load) ordered(n *node, e chronos.Ordered) {
 			}
 			s := l.take(id)
 			position := r.Position + uint64(k)
-			l.w.stats.ordered(operation{client: int(n.id), called: s.at, answered: l.w.sched.now, position: position})
+			if !s.probe {
+				l.w.stats.ordered(operation{client: int(n.id), called: s.at, answered: l.w.sched.now, position: position})
+			}
 			l.w.trace.note(l.w.sched.now, traceOrder, int(n.id), nil, id, position)
 			l.w.check.answered(n, s, position)
 			l.highest = max(l.highest, int64(position))
@@ -235,6 +287,7 @@ func (l *load) interrupted(node protocol.MemberID) {
 	for id, s := range l.waiting {
 		if s.node == node {
 			l.take(id)
+			l.unanswered(s, "is lost, since the member stops")
 			l.w.stats.Interrupted++
 		}
 	}

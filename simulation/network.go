@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"math"
 	"math/rand/v2"
 
 	"github.com/strataos/strataos/protocol"
@@ -26,6 +27,15 @@ type link struct {
 	slow    float64         // factor of the time; 1 is normal
 	lossy   float64         // chance of loss beside the network's own
 	arrival protocol.Micros // of the newest message
+	stalled bool            // holds back what arrives
+	held    []heldMessage
+}
+
+// heldMessage is one that a stalled link holds back.
+type heldMessage struct {
+	sent    protocol.Micros
+	deliver func()
+	drop    func()
 }
 
 // queueLimit is how long, in virtual time, an uplink may be behind before
@@ -57,14 +67,18 @@ func newNetwork(w *world, s *Scenario) (*network, error) {
 		net.links = append(net.links, row)
 	}
 	// Some members' links are worse than others'.
-	for i := range n {
-		if net.rng.Float64() < s.Network.LossyMembers {
-			for j := range n {
-				net.links[i][j].lossy = s.Network.LossyEgress
-			}
+	for _, i := range net.rng.Perm(n)[:lossyMembers(s)] {
+		for j := range n {
+			net.links[i][j].lossy = s.Network.LossyEgress
 		}
 	}
 	return net, nil
+}
+
+// lossyMembers is how many members a share of them is: where any are meant to
+// lose messages, at least one does, however few there are.
+func lossyMembers(s *Scenario) int {
+	return int(math.Ceil(s.Network.LossyMembers * float64(s.Nodes)))
 }
 
 // send carries a message from one member to another, if nothing prevents it.
@@ -122,13 +136,34 @@ func (n *network) carry(from, to protocol.MemberID, l *link, data []byte) {
 		data = append([]byte(nil), data...)
 		data[n.rng.IntN(len(data))] ^= 1 << n.rng.IntN(8)
 	}
-	n.w.sched.at(at, func() {
+	arrive := func() {
 		if l.cuts > 0 {
 			n.drop(from, to) // cut while it travelled
 			return
 		}
 		n.w.nodes[to].receive(from, data)
+	}
+	n.w.sched.at(at, func() {
+		if l.stalled {
+			l.held = append(l.held, heldMessage{now, arrive, func() { n.drop(from, to) }})
+			return
+		}
+		arrive()
 	})
+}
+
+// flow ends a link's stall: what it has held back arrives, in its order, unless
+// that took so long that the connection has broken.
+func (n *network) flow(l *link) {
+	held := l.held
+	l.stalled, l.held = false, nil
+	for _, m := range held {
+		if n.w.sched.now-m.sent > maxTransit {
+			m.drop()
+		} else {
+			m.deliver()
+		}
+	}
 }
 
 // cut stops the links that a predicate names, until the answer is called.

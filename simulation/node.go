@@ -44,6 +44,7 @@ type node struct {
 	chronos cell[chronos.Input]
 	journal []entry
 	writing bool
+	stuck   func() // the end of a write that a stall holds up
 }
 
 // The names of the machines.
@@ -79,7 +80,7 @@ func (n *node) wire() {
 // boot starts the member from its disk.
 func (n *node) boot() {
 	n.life++
-	n.journal, n.writing = nil, false
+	n.journal, n.writing, n.stuck = nil, false, nil
 	n.witness.reset()
 	n.chronos.reset()
 	err := n.start()
@@ -152,9 +153,15 @@ func (n *node) halt(err error) {
 // replaceDisk starts the member with an empty disk.
 func (n *node) replaceDisk() {
 	n.crash("its disk is replaced")
+	n.forget()
+	n.boot()
+}
+
+// forget empties the member's disk. From then on it may not sign another history
+// of what was certified of its log by now.
+func (n *node) forget() {
 	n.disk.wipe()
 	n.lostDisk, n.certifiedWhenLost = true, n.w.check.newest[n.id]
-	n.boot()
 }
 
 // receive takes bytes from a peer, as package node does.
@@ -302,11 +309,34 @@ func (n *node) write() {
 	if len(sync) > 0 {
 		d = protocol.Micros(float64(n.w.scenario.Disk.Sync.Micros()) * min(n.disk.slow, maxSlow) * logNormal(n.rng, 0.4))
 	}
-	n.w.sched.at(max(n.w.sched.now+d, n.disk.stalledUntil, n.frozenUntil), func() {
-		if n.life == life {
+	// What stalls it may end before it was to, or another stall may come.
+	var end func()
+	end = func() {
+		switch late := max(n.disk.stalledUntil, n.frozenUntil); {
+		case n.life != life:
+		case late > n.w.sched.now:
+			n.stuck = end
+			n.w.sched.at(late, func() { n.unstick(life) })
+		default:
 			n.written(sync)
 		}
-	})
+	}
+	n.w.sched.after(d, end)
+}
+
+// unstick lets a write go on that waits for the end of a stall.
+func (n *node) unstick(life int) {
+	if end := n.stuck; end != nil && n.life == life {
+		n.stuck = nil
+		end()
+	}
+}
+
+// goOn has a member go on after a pause of its process or its disk.
+func (n *node) goOn() {
+	n.witness.goOn()
+	n.chronos.goOn()
+	n.unstick(n.life)
 }
 
 // written tells the machines what has become durable, if one of them waits.

@@ -25,8 +25,9 @@ const (
 	laneLeft   = 80
 )
 
-// WriteReport writes a page about a run that needs nothing beside itself.
-func WriteReport(w io.Writer, s *Scenario, r *Result) error {
+// WriteReport writes a page about a run that needs nothing beside itself. The
+// command again repeats the run.
+func WriteReport(w io.Writer, s *Scenario, r *Result, again string) error {
 	stats := r.Stats
 	var nodes []reportNode
 	for i, n := range stats.Nodes {
@@ -46,7 +47,7 @@ func WriteReport(w io.Writer, s *Scenario, r *Result) error {
 		faults = append(faults, reportCount{kind, stats.Faults[kind]})
 	}
 	return reportTemplate.Execute(w, map[string]any{
-		"Scenario": s, "Result": r, "Good": r.Good(), "Nodes": nodes, "Faults": faults,
+		"Again": again, "Scenario": s, "Result": r, "Good": r.Good(), "Nodes": nodes, "Faults": faults,
 		"Speed":        fmt.Sprintf("%.0f", r.VirtualSeconds/max(r.WallSeconds, 1e-9)),
 		"Latency":      latencyPlot(stats.latencies),
 		"OrderLatency": latencyPlot(stats.orders),

@@ -58,6 +58,9 @@ func Run(ctx context.Context, s *Scenario, seed uint64, o Options) (*Result, err
 	w.heal()
 	w.sched.run(healed+s.Settle.micros(), func() bool { return stop() || w.converged() })
 	converged := w.sched.now - healed
+	if len(w.check.violations) == 0 && w.converged() {
+		w.probe(stop)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func (w *world) begin() {
 }
 
 // heal ends the first phase: nothing goes wrong any more, and no new events
-// come. Liars attack no more, but are no more helpful than before.
+// come until all agree. Liars attack no more, but are no more helpful than before.
 func (w *world) heal() {
 	w.trace.say(w.sched.now, -1, "everything heals")
 	w.load.stopped = true
@@ -109,9 +112,49 @@ func (w *world) heal() {
 	}
 }
 
+// Times within which a member must answer once all is well again.
+const (
+	attestBound = 5 * protocol.Second
+	anchorBound = 10 * protocol.Second
+)
+
+// probe demands that every honest member still does what it is there for: that
+// all agree on what has been says nothing about what comes next. Each is given
+// an event and an anchor, whose clients wait for as long as it takes, and then
+// all must agree again. One whose log was stopped by evidence takes nothing.
+func (w *world) probe(stop func() bool) {
+	w.trace.say(w.sched.now, -1, "every member is asked once more")
+	asked := w.sched.now
+	w.stats.closed = true
+	for _, n := range w.nodes {
+		if n.liar == nil && !w.stopped(n) {
+			w.load.probe(n)
+		}
+	}
+	waits := func(anchors bool) func() bool {
+		return func() bool { return stop() || w.load.probed(anchors) == nil }
+	}
+	w.sched.run(asked+attestBound, waits(false))
+	w.demand(false, attestBound)
+	w.sched.run(asked+anchorBound, waits(true))
+	w.demand(true, anchorBound)
+	w.sched.run(w.sched.now+w.scenario.Settle.micros(), func() bool { return stop() || w.converged() })
+}
+
+// demand fails if one of the probes still waits.
+func (w *world) demand(anchors bool, bound protocol.Micros) {
+	if s := w.load.probed(anchors); s != nil && len(w.check.violations) == 0 {
+		what := "an event"
+		if anchors {
+			what = "an anchor"
+		}
+		w.check.fail("liveness", "%s that node-%d was given when all was well has no answer after %s: %s", what, s.node+1, text(bound), w.standing())
+	}
+}
+
 func (w *world) finish(converged protocol.Micros) {
 	if len(w.check.violations) == 0 && !w.converged() {
-		w.check.fail("liveness", "no convergence within %s: %s", text(converged), w.standing())
+		w.check.fail("liveness", "no convergence, at first after %s: %s", text(converged), w.standing())
 	}
 	if len(w.check.violations) == 0 {
 		w.check.final()

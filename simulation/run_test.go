@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strataos/strataos/protocol"
 )
 
 func named(t testing.TB, name string, change ...func(*Scenario)) *Scenario {
@@ -126,13 +128,86 @@ func TestBeyondTheBound(t *testing.T) {
 	s.Duration = Duration(10 * time.Second)
 	s.Liars = LiarSettings{Members: 2, Behaviours: []string{"equivocate", "double-vote"}, BeyondBound: true}
 	for seed := range uint64(60) {
+		two := false
 		for _, v := range run(t, s, seed).Violations {
-			if v.Rule == "certificate" {
-				return
+			if v.Rule == "vote" {
+				t.Errorf("seed %d: the lies have an honest member vote twice: %s", seed, v.Detail)
+			}
+			two = two || v.Rule == "certificate" && strings.Contains(v.Detail, "has certificates of")
+		}
+		if two {
+			return
+		}
+	}
+	t.Error("two liars of four never get two certificates of different roots for a size")
+}
+
+// TestWithinTheBound has as many members make the same attack as the protocol
+// tolerates: they are found out, and nothing breaks.
+func TestWithinTheBound(t *testing.T) {
+	accused := 0
+	for seed := range uint64(20) {
+		s := named(t, "calm", func(s *Scenario) {
+			s.Duration = Duration(5 * time.Second)
+			s.Liars = LiarSettings{Members: 1, Behaviours: []string{"equivocate", "double-vote"}}
+		})
+		r := run(t, s, seed)
+		mustBeGood(t, r)
+		if r.Stats.Accusations > 0 {
+			accused++
+		}
+	}
+	if accused < 10 {
+		t.Errorf("evidence is found in %d of 20 runs", accused)
+	}
+}
+
+// TestFaultsLast has faults last as long as they say, and end when all heals.
+func TestFaultsLast(t *testing.T) {
+	for _, kind := range []string{"freeze", "stalled-disk", "stalled-link"} {
+		// Asked once all is well, at 1 s, every member answers within 5 s: none
+		// is stopped for the minute that the fault was to last.
+		s := named(t, "calm", func(s *Scenario) {
+			s.Duration, s.Faults = Duration(time.Second), []Fault{{Kind: kind, At: Duration(500 * time.Millisecond), For: Duration(time.Minute), Nodes: []int{1}}}
+		})
+		for seed := range uint64(4) {
+			r := run(t, s, seed)
+			mustBeGood(t, r)
+			if r.ConvergedSeconds > 5 {
+				t.Errorf("%s goes on for %.1f s after all has healed", kind, r.ConvergedSeconds)
 			}
 		}
 	}
-	t.Error("two liars of four never get two certificates for a size")
+	s := named(t, "calm", func(s *Scenario) {
+		s.Load.Anchors = 0
+		s.Duration, s.Faults = Duration(20*time.Second), []Fault{{Kind: "freeze", At: Duration(time.Second), For: Duration(15 * time.Second), Nodes: []int{1}}}
+	})
+	// A quarter of the events is for node-1, which is there for a quarter of the
+	// time, if its timeouts are what they are.
+	if r := run(t, s, 1); r.Stats.TimedOut < r.Stats.Submitted/8 {
+		t.Errorf("%d of %d time out at a member that is frozen for 15 of 20 s", r.Stats.TimedOut, r.Stats.Submitted)
+	}
+}
+
+// TestLossyMembers has one member at least that loses messages.
+func TestLossyMembers(t *testing.T) {
+	for seed := range uint64(5) {
+		if r := run(t, named(t, "one-percent-loss"), seed); r.Stats.Faults["loss"] == 0 {
+			t.Errorf("seed %d: nothing is lost", seed)
+		}
+	}
+}
+
+// TestClockSet has a clock that is put right go on to drift.
+func TestClockSet(t *testing.T) {
+	c := clock{offset: 5 * protocol.Second, drift: 1e-3}
+	c.set(epoch)
+	if got := c.read(epoch); got != epoch {
+		t.Errorf("%d is shown at %d", got, epoch)
+	}
+	if got := c.read(epoch+protocol.Second) - epoch; got != protocol.Second+protocol.Millisecond {
+		t.Errorf("after a second, %d µs are shown", got)
+	}
 }
 
 func TestContextEnds(t *testing.T) {

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/strataos/strataos/protocol"
 )
@@ -34,6 +35,7 @@ type Stats struct {
 	OrderLatency Percentiles `json:"order_latency_ms"`
 	Nodes        []NodeStats `json:"nodes"`
 
+	closed    bool // what members send is not counted any more
 	latencies []protocol.Micros
 	orders    []protocol.Micros
 	history   []operation
@@ -83,6 +85,9 @@ func newStats(nodes int) *Stats {
 }
 
 func (s *Stats) sent(from protocol.MemberID, bytes int) {
+	if s.closed {
+		return
+	}
 	s.Messages++
 	s.Bytes += bytes
 	s.Nodes[from].Messages++
@@ -129,6 +134,61 @@ func (s *Stats) begin(kind string) {
 }
 
 func (s *Stats) end(kind string) { s.active[kind]-- }
+
+// standing lists what is wrong in a scenario all the time.
+func (s *Scenario) standing() []string {
+	var out []string
+	n := &s.Network
+	for name, there := range map[string]bool{
+		"loss": n.Loss > 0 || n.LossyMembers > 0 && n.LossyEgress > 0, "duplicate": n.Duplicate > 0,
+		"reorder": n.Reorder > 0, "corrupt": n.Corrupt > 0, "drift": s.Clock.DriftPPM > 0, "liars": s.Liars.Members > 0,
+	} {
+		if there {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// stand counts what is wrong from the beginning to the end as at work beside
+// all that comes.
+func (s *Stats) stand(names []string) {
+	for i, name := range names {
+		s.active[name] = 1
+		for _, other := range names[:i] {
+			s.FaultPairs[pair(name, other)]++
+		}
+	}
+}
+
+// Pairs counts the pairs of faults that were at work at once: first of those
+// that come and go, which are the kinds of a scenario's faults, then of one that
+// is there all the time (loss, duplicate, reorder, corrupt, drift, liars) with
+// any other.
+func Pairs(counts map[string]int) (lasting, standing int) {
+	for kinds := range counts {
+		a, b, _ := strings.Cut(kinds, "+")
+		_, x := faultKinds[a]
+		_, y := faultKinds[b]
+		if x && y {
+			lasting++
+		} else {
+			standing++
+		}
+	}
+	return lasting, standing
+}
+
+// standingKinds is how many things can be wrong all the time.
+const standingKinds = 6
+
+// PossiblePairs is how many pairs there are, as Pairs counts them: a fault can
+// meet one of its own kind, what is there all the time cannot.
+func PossiblePairs() (lasting, standing int) {
+	n := len(faultKinds)
+	return n * (n + 1) / 2, standingKinds*n + standingKinds*(standingKinds-1)/2
+}
 
 func pair(a, b string) string {
 	if b < a {

@@ -50,6 +50,9 @@ func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := s.Workers
+	if workers < 0 {
+		return nil, fmt.Errorf("a sweep with %d workers", workers)
+	}
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -125,18 +128,4 @@ func (s *Summary) add(r *Result) {
 		copy(s.Failures[i+1:], s.Failures[i:])
 		s.Failures[i] = r
 	}
-}
-
-// PossiblePairs is how many pairs of lasting faults the scenarios of the sweep
-// can bring about.
-func (s *Sweep) PossiblePairs() int {
-	pairs := map[string]bool{}
-	for _, sc := range s.Scenarios {
-		for i := range sc.Faults {
-			for j := range i + 1 {
-				pairs[pair(sc.Faults[i].Kind, sc.Faults[j].Kind)] = true
-			}
-		}
-	}
-	return len(pairs)
 }

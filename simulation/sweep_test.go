@@ -27,8 +27,9 @@ func TestSweep(t *testing.T) {
 	if sum.Runs != 24 || calls != 24 || len(sum.ByScenario) != len(Names()) || len(sum.Faults) < 10 || sum.VirtualSeconds < 24*3 {
 		t.Errorf("%+v", sum)
 	}
-	if sw.PossiblePairs() < len(sum.FaultPairs) {
-		t.Errorf("%d of %d possible pairs", len(sum.FaultPairs), sw.PossiblePairs())
+	lasting, standing := Pairs(sum.FaultPairs)
+	if most, all := PossiblePairs(); most != 120 || all != 105 || lasting < 20 || lasting > most || standing < 20 || standing > all {
+		t.Errorf("%d of %d pairs of faults, %d of %d with what is there all the time", lasting, most, standing, all)
 	}
 }
 
@@ -42,8 +43,10 @@ func TestSweepStops(t *testing.T) {
 	if sum, err := sw.Run(ctx); sum.Runs < 3 || sum.Runs > 100 {
 		t.Errorf("%d runs, %v", sum.Runs, err)
 	}
-	if _, err := (&Sweep{}).Run(context.Background()); err == nil {
-		t.Error("a sweep of nothing")
+	for _, sw := range []*Sweep{{}, {Scenarios: sw.Scenarios, Seeds: 1, Workers: -1}} {
+		if _, err := sw.Run(context.Background()); err == nil {
+			t.Errorf("a sweep of nothing, or by nobody: %+v", sw)
+		}
 	}
 }
 

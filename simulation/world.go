@@ -133,7 +133,7 @@ func (w *world) send(from protocol.MemberID, msg wire.Message, to ...protocol.Me
 }
 
 // converged reports whether all honest members store and have certified the
-// same, and everything that they store.
+// same, and everything that they store, and hold evidence against the same.
 func (w *world) converged() bool {
 	first := -1
 	for i, n := range w.nodes {
@@ -160,7 +160,7 @@ func (w *world) stopped(n *node) bool { return n.machine.Status()[n.id].Frozen }
 func (w *world) sameLogs(a, b *node) bool {
 	x, y := a.machine.Status(), b.machine.Status()
 	for i := range x {
-		if x[i].Certified != y[i].Certified {
+		if x[i].Certified != y[i].Certified || x[i].Frozen != y[i].Frozen {
 			return false
 		}
 		// What a liar left uncertified may stay so, and what is left of a log

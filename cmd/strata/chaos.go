@@ -73,6 +73,9 @@ func runChaos(cmd *cobra.Command, o chaosOptions) error {
 	if o.rate < 1 || o.rate > 5000 {
 		return fmt.Errorf("--rate is %v: want 1 to 5000", o.rate)
 	}
+	if o.length <= 0 {
+		return fmt.Errorf("--for is %v: want a time, such as 30s", o.length)
+	}
 	if o.dev.data == "" {
 		dir, err := os.MkdirTemp("", "strata-chaos-")
 		if err != nil {
@@ -96,13 +99,17 @@ func runChaos(cmd *cobra.Command, o chaosOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := c.play(cmd.Context(), cmd.InOrStdin()); err != nil {
+	err = c.play(cmd.Context(), cmd.InOrStdin())
+	interrupted := cmd.Context().Err() != nil
+	if err != nil && !interrupted { // what an interrupt has cut short is no fault
 		return err
 	}
-	v, err := c.judge(cmd.Context())
+	// Who interrupts wants to know how it stands until now.
+	v, err := c.judge(context.WithoutCancel(cmd.Context()))
 	if err != nil {
 		return err
 	}
+	v.Interrupted = interrupted
 	if o.asJSON {
 		err = printJSON(term.NewPrinter(cmd.OutOrStdout()), v)
 	} else {
@@ -118,6 +125,7 @@ func runChaos(cmd *cobra.Command, o chaosOptions) error {
 type chaosNetwork struct {
 	options chaosOptions
 	out     *term.Printer
+	script  []chaos.Command // if there is a file of one
 	mesh    *chaos.Mesh
 	dev     *devNetwork
 	load    *chaosLoad
@@ -135,6 +143,9 @@ func startChaos(ctx context.Context, o chaosOptions, out *term.Printer) (*chaosN
 	c := &chaosNetwork{options: o, out: out, paused: map[int]bool{}, down: map[int]bool{}}
 	targets, err := c.targets(g)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.readScript(); err != nil {
 		return nil, err
 	}
 	if c.mesh, err = chaos.NewMesh(targets); err != nil {
@@ -190,6 +201,24 @@ func (c *chaosNetwork) dials(name string) string {
 	return strings.Join(pairs, ",")
 }
 
+// readScript reads the script, if that is a file: before anything is started,
+// since it may not be there, or say what cannot be done.
+func (c *chaosNetwork) readScript() error {
+	name := c.options.script
+	if name == "" || name == "-" {
+		return nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if c.script, err = chaos.ParseScript(file, c.names); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
 // play does what the script, the seed or the person says.
 func (c *chaosNetwork) play(ctx context.Context, stdin io.Reader) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.length)
@@ -202,14 +231,7 @@ func (c *chaosNetwork) play(ctx context.Context, stdin io.Reader) error {
 		n := len(c.names)
 		commands = chaos.Random(c.options.seed, n, quorum.Faults(n), c.options.length)
 	default:
-		file, err := os.Open(c.options.script)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		if commands, err = chaos.ParseScript(file, c.names); err != nil {
-			return fmt.Errorf("%s: %w", c.options.script, err)
-		}
+		commands = c.script
 	}
 	start := time.Now()
 	for _, cmd := range commands {

@@ -183,13 +183,28 @@ type chaosVerdict struct {
 	P99        float64 `json:"p99_ms"`
 	// HealedSeconds is how long it took until every node verified everything.
 	HealedSeconds float64 `json:"healed_seconds"`
-	// Lost events were acknowledged and are not verified by a node.
-	Lost      []string `json:"lost"`
+	// Interrupted says that faults and load ended before their time.
+	Interrupted bool `json:"interrupted"`
+	// Examined is how many events every node was asked for.
+	Examined int `json:"examined"`
+	// Lost events were acknowledged, and a node says that it has them not.
+	Lost []string `json:"lost"`
+	// Open events are those that a node has not answered for in time.
+	Open      []string `json:"open"`
 	Conflicts []string `json:"conflicts"`
 }
 
-// judgeTime is how long a node may take to verify all that was acknowledged.
-const judgeTime = time.Minute
+const (
+	// judgeTime is how long a node may take to verify all that it is asked for,
+	// and eventTime how long for one event.
+	judgeTime = 2 * time.Minute
+	eventTime = 30 * time.Second
+	// maxExamined is up to how many events every node is asked for. Of more, it
+	// is asked for as many that are spread evenly.
+	maxExamined = 5_000
+	// examiners is how many of them a node is asked for at once.
+	examiners = 8
+)
 
 // judge ends the load and the faults, and has every node verify every event
 // that was acknowledged.
@@ -201,8 +216,9 @@ func (c *chaosNetwork) judge(ctx context.Context) (*chaosVerdict, error) {
 	if err := c.heal(ctx); err != nil {
 		return nil, err
 	}
+	hashes := sample(l.hashes, maxExamined)
 	v := &chaosVerdict{
-		Seconds: seconds, Commands: c.done, Sent: l.sent, Acknowledged: len(l.hashes),
+		Examined: len(hashes), Open: []string{}, Seconds: seconds, Commands: c.done, Sent: l.sent, Acknowledged: len(l.hashes),
 		Unanswered: l.lost, Retries: l.retries, Conflicts: l.conflicts, Lost: []string{},
 	}
 	ctx, cancel := context.WithTimeout(ctx, judgeTime)
@@ -211,13 +227,12 @@ func (c *chaosNetwork) judge(ctx context.Context) (*chaosVerdict, error) {
 	var asking sync.WaitGroup
 	for _, n := range l.nodes {
 		asking.Go(func() {
-			lost, conflict := l.examine(ctx, n)
+			found := l.examine(ctx, n, hashes)
 			mu.Lock()
 			defer mu.Unlock()
-			v.Lost = append(v.Lost, lost...)
-			if conflict != nil {
-				v.Conflicts = append(v.Conflicts, conflict.Error())
-			}
+			v.Lost = append(v.Lost, found.lost...)
+			v.Open = append(v.Open, found.open...)
+			v.Conflicts = append(v.Conflicts, found.conflicts...)
 		})
 	}
 	asking.Wait()
@@ -231,34 +246,89 @@ func (c *chaosNetwork) judge(ctx context.Context) (*chaosVerdict, error) {
 	}
 	v.P50, v.P95, v.P99 = at(0.5), at(0.95), at(0.99)
 	v.Available = 100 * float64(v.Acknowledged) / float64(max(v.Sent, 1))
-	v.Good = len(v.Lost) == 0 && len(v.Conflicts) == 0 && v.Acknowledged > 0
+	v.Good = len(v.Lost)+len(v.Open)+len(v.Conflicts) == 0 && v.Acknowledged > 0
 	return v, nil
 }
 
-// examine asks a node for every event, and for evidence against others.
-func (l *chaosLoad) examine(ctx context.Context, n devNode) (lost []string, conflict error) {
-	for _, hash := range l.hashes {
-		if err := l.verified(ctx, n, hash); err != nil {
-			lost = append(lost, fmt.Sprintf("%s at %s: %v", hash, n.Name, err))
-		}
+// sample returns at most a number of strings, spread evenly.
+func sample(all []string, most int) []string {
+	if len(all) <= most {
+		return all
 	}
-	return lost, l.noEvidence(ctx, n)
+	out := make([]string, most)
+	for i := range out {
+		out[i] = all[i*len(all)/most]
+	}
+	return out
 }
 
-// verified waits until a node verifies an event.
-func (l *chaosLoad) verified(ctx context.Context, n devNode, hash string) error {
-	for {
+// findings are what is wrong with a node.
+type findings struct {
+	mu                    sync.Mutex
+	lost, open, conflicts []string
+}
+
+func (f *findings) add(list *[]string, format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*list = append(*list, fmt.Sprintf(format, args...))
+}
+
+// examine asks a node for events, some at once, and for evidence against
+// others.
+func (l *chaosLoad) examine(ctx context.Context, n devNode, hashes []string) *findings {
+	f := &findings{}
+	todo := make(chan string)
+	var asking sync.WaitGroup
+	for range examiners {
+		asking.Go(func() {
+			for hash := range todo {
+				l.verified(ctx, n, hash, f)
+			}
+		})
+	}
+	for _, hash := range hashes {
+		todo <- hash
+	}
+	close(todo)
+	asking.Wait()
+	if err := l.noEvidence(ctx, n); err != nil {
+		f.add(&f.conflicts, "%v", err)
+	}
+	return f
+}
+
+// verified waits until a node verifies an event. One that says to the end that
+// it has not got the event has lost it; one that says nothing may have it.
+func (l *chaosLoad) verified(ctx context.Context, n devNode, hash string, f *findings) {
+	ctx, cancel := context.WithTimeout(ctx, eventTime)
+	defer cancel()
+	for said := ""; ; {
 		text, err := l.ask(ctx, http.MethodGet, n.URL+"/v1/witness/verify/"+hash, nil)
 		var a struct {
 			Valid bool `json:"valid"`
 		}
-		if err == nil && json.Unmarshal(text, &a) == nil && a.Valid {
-			_, err = l.note(text)
-			return err
+		answered := err == nil && json.Unmarshal(text, &a) == nil
+		switch {
+		case answered && a.Valid:
+			if _, err := l.note(text); err != nil {
+				f.add(&f.conflicts, "%s at %s: %v", hash, n.Name, err)
+			}
+			return
+		case answered:
+			said = string(text)
+		case ctx.Err() == nil:
+			said = "" // what it said before may be over
 		}
-		if !sleep(ctx, 50*time.Millisecond) {
-			return fmt.Errorf("not verified: %s, %w", text, err)
+		if sleep(ctx, 50*time.Millisecond) {
+			continue
 		}
+		if said != "" {
+			f.add(&f.lost, "%s at %s: not verified: %s", hash, n.Name, said)
+		} else {
+			f.add(&f.open, "%s at %s: no answer in time: %v", hash, n.Name, err)
+		}
+		return
 	}
 }
 
@@ -281,9 +351,17 @@ func (v *chaosVerdict) tell(p *term.Printer) {
 	p.Printf("\n%.1f s, %d commands\n", v.Seconds, v.Commands)
 	p.Printf("%d of %d events acknowledged (%.2f %%), %d times by another node than asked first\n", v.Acknowledged, v.Sent, v.Available, v.Retries)
 	p.Printf("latency p50 %.2f, p95 %.2f, p99 %.2f ms, waiting for nodes that do not answer included\n", v.P50, v.P95, v.P99)
-	p.Printf("every node had verified everything %.1f s after the last fault\n", v.HealedSeconds)
+	if v.Interrupted {
+		p.Printf("interrupted: this is about what was done until then\n")
+	}
+	if v.Examined < v.Acknowledged {
+		p.Printf("every node was asked for %d of the events, spread evenly\n", v.Examined)
+	}
+	if v.Good {
+		p.Printf("every node had verified what it was asked for %.1f s after the last fault\n", v.HealedSeconds)
+	}
 	const most = 10
-	for _, list := range [][]string{v.Lost, v.Conflicts} {
+	for _, list := range [][]string{v.Lost, v.Conflicts, v.Open} {
 		for _, text := range list[:min(len(list), most)] {
 			p.Printf("%s %s\n", p.Red("✗"), text)
 		}
@@ -294,6 +372,6 @@ func (v *chaosVerdict) tell(p *term.Printer) {
 	case v.Acknowledged == 0:
 		p.Printf("%s nothing was acknowledged\n", p.Red("✗"))
 	default:
-		p.Printf("%s %d lost, %d contradictions\n", p.Red("✗"), len(v.Lost), len(v.Conflicts))
+		p.Printf("%s %d lost, %d contradictions, %d without an answer in time\n", p.Red("✗"), len(v.Lost), len(v.Conflicts), len(v.Open))
 	}
 }

@@ -37,12 +37,14 @@ type simChoice struct {
 	nodes, liars int
 	length       time.Duration
 	without      []string
+	given        func(flag string) bool
 }
 
 func (c *simChoice) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
+	c.given = f.Changed
 	f.IntVar(&c.nodes, "nodes", 0, "number of members (default: the scenario's)")
-	f.IntVar(&c.liars, "byzantine", -1, "how many of them lie (default: the scenario's)")
+	f.IntVar(&c.liars, "byzantine", 0, "how many of them lie (default: the scenario's)")
 	f.DurationVar(&c.length, "for", 0, "how long faults come, in virtual time (default: the scenario's)")
 	f.StringSliceVar(&c.without, "without", nil, "leave out kinds of faults, or loss, duplicate, reorder, corrupt, drift, offset, liars")
 }
@@ -52,13 +54,21 @@ func (c *simChoice) load(name string) (*simulation.Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.nodes > 0 {
+	switch {
+	case c.given("nodes") && c.nodes < 1:
+		return nil, fmt.Errorf("--nodes is %d: want 1 or more", c.nodes)
+	case c.given("byzantine") && c.liars < 0:
+		return nil, fmt.Errorf("--byzantine is %d: want 0 or more", c.liars)
+	case c.given("for") && c.length <= 0:
+		return nil, fmt.Errorf("--for is %v: want a time, such as 30s", c.length)
+	}
+	if c.given("nodes") {
 		s.Resize(c.nodes)
 	}
-	if c.liars >= 0 {
+	if c.given("byzantine") {
 		s.Liars.Members = c.liars
 	}
-	if c.length > 0 {
+	if c.given("for") {
 		s.Duration = simulation.Duration(c.length)
 	}
 	if s, err = s.Without(c.without...); err != nil {
@@ -109,6 +119,9 @@ func newSimRun() *cobra.Command {
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	choice.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if report == "-" {
+			return fmt.Errorf("--report - : want the name of a file, since the verdict is on standard output")
+		}
 		s, err := choice.load(scenario)
 		if err != nil {
 			return err
@@ -122,7 +135,8 @@ func newSimRun() *cobra.Command {
 			return err
 		}
 		if report != "" {
-			if err := writeReport(report, s, r); err != nil {
+			again := choice.again(s, scenario, seed, time.Duration(s.Duration), nil)
+			if err := writeReport(report, s, r, again); err != nil {
 				return err
 			}
 		}
@@ -183,12 +197,12 @@ func bar(done float64) string {
 	return strings.Repeat("█", n) + strings.Repeat("░", width-n)
 }
 
-func writeReport(name string, s *simulation.Scenario, r *simulation.Result) error {
+func writeReport(name string, s *simulation.Scenario, r *simulation.Result, again string) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return err
 	}
-	return errors.Join(simulation.WriteReport(file, s, r), file.Close())
+	return errors.Join(simulation.WriteReport(file, s, r, again), file.Close())
 }
 
 // tellRun prints the verdict on a run.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,12 @@ prints the smallest run found and the command that repeats it, and exits with 1.
 			}
 			sweep.Scenarios = append(sweep.Scenarios, s)
 		}
+		if workers < 0 {
+			return fmt.Errorf("--workers is %d: want 1 or more", workers)
+		}
+		if sweep.Seeds < 1 {
+			return fmt.Errorf("--seeds is %d: want 1 or more", sweep.Seeds)
+		}
 		sweep.Workers = workers
 		return runSweep(cmd, &sweep, &choice, names, asJSON)
 	}
@@ -66,9 +73,11 @@ func runSweep(cmd *cobra.Command, sweep *simulation.Sweep, c *simChoice, names [
 	if progress != nil {
 		progress.Stop()
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && (sum == nil || !errors.Is(err, context.Canceled)) {
 		return err
 	}
+	// A context that ends between two runs is no error of a run.
+	interrupted := err != nil || cmd.Context().Err() != nil
 	if asJSON {
 		if err := printJSON(p, sum); err != nil {
 			return err
@@ -81,8 +90,13 @@ func runSweep(cmd *cobra.Command, sweep *simulation.Sweep, c *simChoice, names [
 			tellReplay(cmd.Context(), p, c, names[i], sweep.Scenarios[i], r)
 		}
 	}
-	if len(sum.Failures) > 0 || err != nil {
+	switch {
+	case interrupted:
+		return failedf("interrupted after %d of %d seeds", sum.Runs, sweep.Seeds)
+	case len(sum.Failures) > 0:
 		return &exitError{code: exitFailed}
+	case !asJSON:
+		p.Printf("%s nothing was violated\n", p.Green("✓"))
 	}
 	return nil
 }
@@ -97,8 +111,8 @@ func tellSweep(p *term.Printer, sweep *simulation.Sweep, s *simulation.Summary) 
 		table.Row("  "+kind, term.Number(int64(s.Faults[kind])))
 	}
 	_, _ = table.WriteTo(p) // a printer that cannot be written to cannot be told so
-	p.Printf("pairs of faults at work at once: %d of %d possible\n", len(s.FaultPairs), sweep.PossiblePairs())
-	if len(s.Failures) == 0 {
-		p.Printf("%s nothing was violated\n", p.Green("✓"))
-	}
+	lasting, standing := simulation.Pairs(s.FaultPairs)
+	mostLasting, mostStanding := simulation.PossiblePairs()
+	p.Printf("pairs of faults at work at once: %d of the %d that there are; %d of %d with loss, duplicate, reorder, corrupt, drift or liars\n",
+		lasting, mostLasting, standing, mostStanding)
 }

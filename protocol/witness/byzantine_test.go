@@ -18,6 +18,7 @@ type forger struct {
 	host     *host
 	branches []*branch
 	n        int
+	parents  []protocol.Parent // that its batches name
 }
 
 // branch is one of the histories.
@@ -40,7 +41,7 @@ func (f *forger) extend(b *branch) *wire.Batch {
 	}
 	head := b.log.head()
 	batch := &wire.Batch{
-		Author: f.host.id, Old: head.signed.Size, Time: max(f.c.now, head.time+1),
+		Author: f.host.id, Old: head.signed.Size, Time: max(f.c.now, head.time+1), Parents: f.parents,
 		Items: []wire.Item{{Kind: protocol.KindAttest, Body: e.Canonical}}, Cert: quorum.Claim{Log: f.host.id},
 	}
 	appendLeaves(b.log.tail, batch, []protocol.Hash{e.Hash})

@@ -242,4 +242,29 @@ var table = []mutant{
 		"protocol/chronos/pace.go",
 		[]edit{{"a.Due, a.Seal = a.Ready, true", "a.Due = a.Ready"}},
 	},
+	{
+		"dead-after-restart", "never seals again after a restart",
+		"protocol/witness/author.go",
+		[]edit{{"if !wanted || inflight", "if !wanted || m.logs[m.self].size() > 0 && a.pacer.lastSeal == 0 || inflight"}},
+	},
+	{
+		"heads-not-durable", "tells of batches, its own among them, before they are durable",
+		"protocol/witness/repair.go",
+		[]edit{{"Signed: l.durableHead().signed", "Signed: l.head().signed"}},
+	},
+	{
+		"parent-root-unchecked", "takes a parent whose root is not that of the certified batch",
+		"protocol/witness/accept.go",
+		[]edit{{"if !ok || mk.signed.Root != p.Root {", "if !ok {"}},
+	},
+	{
+		// vote is not the only place: accept.go votes again for an author that
+		// asks, and tells its votes to all when no certificate comes.
+		"votes-for-frozen", "votes for a log though it holds evidence against its author",
+		"protocol/witness/ballot.go",
+		[]edit{
+			{"if !ok || l.id == m.self || l.evidence != nil || size", "if !ok || l.id == m.self || size"},
+			{"if len(marks) == 0 || l.evidence != nil || l.id", "if len(marks) == 0 || l.id"},
+		},
+	},
 }

@@ -77,10 +77,16 @@ func ParseCommand(line string, names []string) (Command, error) {
 		if i < 0 {
 			return c, fmt.Errorf("%s: there is no node %q; there are %s", c.Verb, w, strings.Join(names, ", "))
 		}
+		if slices.Contains(c.Nodes, i) {
+			return c, fmt.Errorf("%s: %s is named twice", c.Verb, names[i])
+		}
 		c.Nodes = append(c.Nodes, i)
 	}
 	if n := len(c.Nodes); n < bounds[0] || n > bounds[1] {
 		return c, fmt.Errorf("%s takes %d to %d nodes, not %d", c.Verb, bounds[0], bounds[1], n)
+	}
+	if c.Verb == "partition" && len(c.Nodes) == len(names) {
+		return c, fmt.Errorf("partition: these are all nodes, so there is nobody to cut them off from")
 	}
 	return c, nil
 }
