@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 )
 
 // ScalePoint is how a scenario does with a number of members.
@@ -30,6 +31,7 @@ func Scale(ctx context.Context, s *Scenario, sizes []int, seed uint64, progress 
 	for i, n := range sizes {
 		sized := *s
 		sized.Resize(n)
+		sized.Duration = scaleDuration(s.Duration, n)
 		r, err := Run(ctx, &sized, seed, Options{})
 		if err != nil {
 			return nil, err
@@ -43,6 +45,16 @@ func Scale(ctx context.Context, s *Scenario, sizes []int, seed uint64, progress 
 		}
 	}
 	return out, nil
+}
+
+// scaleDuration shortens a run with many members: what happens in a second grows
+// with their square, and the second is no other than the one before it.
+func scaleDuration(d Duration, members int) Duration {
+	const enough, all = Duration(2 * time.Second), 16
+	if members <= all || d <= enough {
+		return d
+	}
+	return max(enough, d*all*all/Duration(members*members))
 }
 
 func (r *Result) scalePoint() ScalePoint {

@@ -126,8 +126,7 @@ func (m *Machine) sealAt() (protocol.Micros, bool) {
 		return 0, false
 	}
 	full := len(a.pending) >= m.params.MaxBatchEntries || a.pendingBytes >= m.params.MaxBatchBytes
-	// What the order asks for is spaced by its rounds already.
-	if full || a.pacer.lastSeal > m.now || m.mustSeal() {
+	if full || a.pacer.lastSeal > m.now {
 		return m.now, true
 	}
 	return max(m.now, a.pacer.lastSeal+a.pacer.spacing(m.now, inflight, m.mustSeal()), m.roundHold()), true

@@ -79,7 +79,7 @@ func New(cfg Config, store Storage) (*Machine, error) {
 		rng:        rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
 		maxMessage: wire.MaxMessage(cfg.Params),
 	}
-	m.author.pacer.Pace = cfg.Pace
+	m.author.pacer.Pace, m.author.pacer.members = cfg.Pace, int64(cfg.Committee.N())
 	for i := range cfg.Committee.N() {
 		l, err := m.load(protocol.MemberID(i))
 		if err != nil {

@@ -15,8 +15,9 @@ type Pace struct {
 	// and PerBatch the spacing for each one more.
 	FreeBatches int64
 	PerBatch    protocol.Micros
-	// FreeRounds takes the place of FreeBatches for a batch that others wait
-	// for to order something.
+	// FreeRounds takes the place of FreeBatches for a batch that others wait for
+	// to order something: how many rounds a second, of a batch of each member,
+	// cost no spacing.
 	FreeRounds int64
 	// PerThousand is the spacing for each thousand entries a second.
 	PerThousand protocol.Micros
@@ -33,7 +34,7 @@ func DefaultPace() Pace {
 	return Pace{
 		Window:          8,
 		FreeBatches:     400,
-		FreeRounds:      700,
+		FreeRounds:      175,
 		PerBatch:        100,
 		PerThousand:     2000,
 		MaxSpacing:      16 * protocol.Millisecond,
@@ -45,6 +46,7 @@ func DefaultPace() Pace {
 // pacer measures what the spacing depends on.
 type pacer struct {
 	Pace
+	members          int64
 	entries, batches rateMeter
 	lastSeal         protocol.Micros
 	// roundTrip is the smoothed time from seal to certificate.
@@ -64,7 +66,7 @@ func (p *pacer) note(now protocol.Micros, entries int) {
 func (p *pacer) spacing(now protocol.Micros, inflight int, round bool) protocol.Micros {
 	free := p.FreeBatches
 	if round {
-		free = p.FreeRounds
+		free = p.FreeRounds * p.members
 	}
 	byBatches := protocol.Micros(p.batches.perSecond(now)-free) * p.PerBatch
 	byEntries := protocol.Micros(p.entries.perSecond(now)) * p.PerThousand / 1000
