@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -46,14 +47,27 @@ type cluster struct {
 	client  *http.Client
 }
 
+// given are the ports that tests have.
+var given = map[int]bool{}
+
+// freePort finds a port that nobody listens on, below those that systems give to
+// outgoing connections: a node that is stopped finds its own free again.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10_000 + rand.IntN(20_000)
+		if given[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			l.Close()
+			given[port] = true
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("there is no free port")
+	return 0
 }
 
 func newCluster(t testing.TB, n int) *cluster {
@@ -184,8 +198,10 @@ func (c *cluster) call(method string, i int, path string, body []byte, headers .
 	return res.StatusCode, text
 }
 
-func eventBody(n int) []byte {
-	return fmt.Appendf(nil, `{"event":{"type":"test.event","payload":{"n":%d}},"timeout_ms":1000}`, n)
+func eventBody(n int) []byte { return eventWithin(n, 1000) }
+
+func eventWithin(n, ms int) []byte {
+	return fmt.Appendf(nil, `{"event":{"type":"test.event","payload":{"n":%d}},"timeout_ms":%d}`, n, ms)
 }
 
 type answer struct {
@@ -200,9 +216,11 @@ type answer struct {
 	} `json:"error"`
 }
 
-func (c *cluster) attest(i, n int) (int, answer, []byte) {
+func (c *cluster) attest(i, n int) (int, answer, []byte) { return c.attestWithin(i, n, 1000) }
+
+func (c *cluster) attestWithin(i, n, ms int) (int, answer, []byte) {
 	c.t.Helper()
-	status, text := c.call("POST", i, "/v1/witness/attest", eventBody(n))
+	status, text := c.call("POST", i, "/v1/witness/attest", eventWithin(n, ms))
 	var a answer
 	if status != 0 {
 		if err := json.Unmarshal(text, &a); err != nil {
@@ -212,10 +230,11 @@ func (c *cluster) attest(i, n int) (int, answer, []byte) {
 	return status, a, text
 }
 
-// mustAttest attests an event, verifies the answer offline and returns its hash.
+// mustAttest attests an event, however long that takes on a busy machine, verifies
+// the answer offline and returns its hash.
 func (c *cluster) mustAttest(i, n int) string {
 	c.t.Helper()
-	status, a, text := c.attest(i, n)
+	status, a, text := c.attestWithin(i, n, 5000)
 	if status != 200 {
 		c.t.Fatalf("node %d: %d %s", i+1, status, text)
 	}

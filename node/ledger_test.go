@@ -268,7 +268,7 @@ func TestCausalSession(t *testing.T) {
 // wait for, and have their places when a quorum is back.
 func TestOrderNeedsAQuorum(t *testing.T) {
 	c := newCluster(t, 4)
-	if status, a := c.anchor(0, `{"data":{"n":0},"anchor_type":"proof","retention":3600}`); status != 200 || a.Retention != 3600.0 || a.ExpiresAt == 0 {
+	if status, a := c.anchor(0, `{"data":{"n":0},"anchor_type":"proof","retention":3600,"timeout_ms":5000}`); status != 200 || a.Retention != 3600.0 || a.ExpiresAt == 0 {
 		t.Fatalf("%d %+v", status, a)
 	}
 	c.stop(2)

@@ -50,7 +50,7 @@ func Scale(ctx context.Context, s *Scenario, sizes []int, seed uint64, progress 
 // scaleDuration shortens a run with many members: what happens in a second grows
 // with their square, and the second is no other than the one before it.
 func scaleDuration(d Duration, members int) Duration {
-	const enough, all = Duration(2 * time.Second), 16
+	const enough, all = Duration(time.Second), 16
 	if members <= all || d <= enough {
 		return d
 	}

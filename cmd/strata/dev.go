@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -209,17 +210,27 @@ func makeDev(o devOptions) (*protocol.Genesis, error) {
 	return setup.Create(o.data, name, plan)
 }
 
-// freePorts finds ports that nobody listens on. All are held while it looks,
-// so that they differ.
+// Ports below those that systems give to outgoing connections: a node that is
+// stopped finds its own free when it starts again.
+const (
+	firstPort = 10_000
+	portRange = 20_000
+)
+
+// freePorts finds ports that nobody listens on, and holds them all while it looks.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(ports) < n; tries++ {
+		port := firstPort + rand.IntN(portRange)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			return nil, err
+			if tries > 100*n {
+				return nil, fmt.Errorf("no free ports from %d to %d: %w", firstPort, firstPort+portRange-1, err)
+			}
+			continue
 		}
 		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports, nil
 }
