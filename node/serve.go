@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,7 +40,7 @@ func (n *Node) openAPI(c *quorum.Committee) error {
 	if err != nil {
 		return err
 	}
-	if n.listener, err = net.Listen("tcp", n.cfg.HTTPListen); err != nil {
+	if n.listener, err = listen(n.cfg.HTTPListen); err != nil {
 		return fmt.Errorf("http.listen: %w; another process may use the port: set another one", err)
 	}
 	n.server = &http.Server{
@@ -51,6 +52,20 @@ func (n *Node) openAPI(c *quorum.Committee) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 	}
 	return nil
+}
+
+// listenFor is how long a node waits for a port that somebody still has: its own
+// earlier process, say.
+const listenFor = 5 * time.Second
+
+// listen listens on an address, and waits a little for a port that is in use.
+func listen(address string) (net.Listener, error) {
+	for end := time.Now().Add(listenFor); ; time.Sleep(100 * time.Millisecond) {
+		l, err := net.Listen("tcp", address)
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return l, err
+		}
+	}
 }
 
 // watch registers the figures that are read when they are asked for.

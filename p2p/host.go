@@ -5,7 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/libp2p/go-libp2p"
 	pubsub "github.com/libp2p/go-libp2p-pubsub"
@@ -80,11 +83,25 @@ func New(cfg Config, handler Handler) (*Host, error) {
 	// Peers that come in find all of it: gossipsub does not try again with one
 	// whose handler was missing.
 	if len(cfg.Listen) > 0 {
-		if err := h.host.Network().Listen(cfg.Listen...); err != nil {
+		if err := listen(h.host.Network(), cfg.Listen); err != nil {
 			return nil, errors.Join(fmt.Errorf("p2p: listen: %w", err), h.Close())
 		}
 	}
 	return h, nil
+}
+
+// listenFor is how long a host waits for a port that somebody still has: its own
+// earlier process, say.
+const listenFor = 5 * time.Second
+
+// listen listens on addresses, and waits a little for ports that are in use.
+func listen(n network.Network, addrs []multiaddr.Multiaddr) error {
+	for end := time.Now().Add(listenFor); ; time.Sleep(100 * time.Millisecond) {
+		err := n.Listen(addrs...)
+		if err == nil || !strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 func newLibp2p(cfg *Config, g *gater) (host.Host, error) {
