@@ -83,8 +83,8 @@ func (p Params) Checkpoint() Micros { return Micros(p.CheckpointMS) * Millisecon
 var (
 	networkPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?(/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?){0,3}$`)
 	memberPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
-	// policyWords mean something else in a C2SP tlog-policy file.
-	policyWords = map[string]bool{"any": true, "all": true, "none": true, "log": true, "witness": true, "group": true, "quorum": true, LedgerName: true}
+	// policyWords mean something else in a C2SP tlog-policy file, or in the ledger.
+	policyWords = map[string]bool{"any": true, "all": true, "none": true, "log": true, "witness": true, "group": true, "quorum": true, LedgerName: true, AccordName: true}
 )
 
 // ParseGenesis reads and validates a genesis file.
@@ -153,7 +153,7 @@ func CheckNetworkName(name string) error {
 // the error.
 func CheckMemberName(field, name string) error {
 	if !memberPattern.MatchString(name) || policyWords[name] {
-		return fieldErrorf(field, "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format)", name)
+		return fieldErrorf(field, "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format, nor of the ledger)", name)
 	}
 	return nil
 }

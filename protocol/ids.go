@@ -67,3 +67,7 @@ type MemberID uint16
 // Ledger is the number that stands for the ledger where logs are numbered. No
 // member has it.
 const Ledger MemberID = 1<<16 - 1
+
+// Accord is the number of the log of decisions, which no member authors: every
+// member derives it from the order.
+const Accord = Ledger - 1

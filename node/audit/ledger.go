@@ -7,6 +7,7 @@ import (
 
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/order"
@@ -14,10 +15,11 @@ import (
 
 // checkLedger orders the logs anew, and holds the stored ledger to that.
 func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) error {
-	runs, cuts, err := a.replay(ctx, batches)
+	past, err := a.replay(ctx, batches)
 	if err != nil {
 		return err
 	}
+	runs, cuts := past.runs, past.cuts
 	st, ok, err := a.store.State()
 	if err != nil {
 		return err
@@ -49,6 +51,12 @@ func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) erro
 	}
 	if at, ok := cuts[st.Cut.Size]; st.Cut.Size > 0 && (!ok || at != st.Cut.Time) {
 		return &Problem{"ledger", st.Cut.Size, "there is no checkpoint here"}
+	}
+	if want := past.decisions[st.Size]; st.Accord.Size != want {
+		return &Problem{"decisions", st.Accord.Size, fmt.Sprintf("their log has %d leaves there", want)}
+	}
+	if err := a.checkCases(past, st.Size); err != nil {
+		return err
 	}
 	a.report.Ledger, a.report.Root, a.report.Rounds = st.Size, st.Root, st.Order.Round
 	if !cosigned {
@@ -99,14 +107,79 @@ func (noPast) Node(protocol.MemberID, uint64) (order.Node, error) {
 	return order.Node{}, errors.New("audit: a batch was forgotten")
 }
 
-// replay orders the certified parts of the logs. It returns the runs of the
-// ledger, and the ledger's time at each of its checkpoints, by size.
-func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) ([]store.Run, map[uint64]protocol.Micros, error) {
+// history is what the logs lead to.
+type history struct {
+	runs []store.Run
+	// cuts are the ledger's times at its checkpoints, by size.
+	cuts map[uint64]protocol.Micros
+	// decisions are the sizes of the log of decisions, by the ledger's.
+	decisions map[uint64]uint64
+	accord    accord.MemoryStorage
+	position  uint64
+}
+
+// take appends an ordered batch, and what it decides, to the ledger.
+func (h *history) take(book *accord.Book, author string, e protocol.Extension) error {
+	extensions, err := book.Extend(e, author, h.position)
+	if err != nil {
+		return err
+	}
+	for _, e := range extensions {
+		count := uint64(len(e.Entries))
+		h.runs = append(h.runs, store.Run{
+			Position: h.position, Log: e.Log, Old: e.Old, Time: e.Time, Count: count, LedgerTime: book.State().Time,
+		})
+		h.position += count
+	}
+	h.decisions[h.position] = book.State().Size
+	records, _ := book.Take()
+	for _, r := range records {
+		h.accord.Apply(r)
+	}
+	return nil
+}
+
+// checkCases holds what is stored of the proposals that are decided in the ledger
+// of a size to what the logs lead to.
+func (a *auditor) checkCases(past *history, size uint64) error {
+	for id, want := range past.accord.Cases() {
+		if want.Status == accord.Open || want.DecidedAt >= size {
+			continue
+		}
+		got, ok, err := a.store.Case(id)
+		if err != nil {
+			return err
+		}
+		if !ok || got.DecidedAt != want.DecidedAt || got.Decision.Hash() != want.Decision.Hash() {
+			return &Problem{"decisions", want.DecidedAt, fmt.Sprintf("what is stored of proposal %s is not what the ledger has", id)}
+		}
+	}
+	return nil
+}
+
+// extension is what the order takes of a batch. Only bodies that Accord reads are
+// there.
+func (a *auditor) extension(b order.Batch) protocol.Extension {
+	if e, ok := a.acts[place{b.Log, b.Old}]; ok {
+		return e
+	}
+	return protocol.Extension{Log: b.Log, Old: b.Old, Size: b.Size, Time: b.Time, Entries: make([]protocol.Entry, b.Size-b.Old-1)}
+}
+
+// replay orders the certified parts of the logs.
+func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) (*history, error) {
 	o := order.New(a.committee.N(), noPast{})
-	var runs []store.Run
-	cuts := map[uint64]protocol.Micros{}
-	var position, last uint64
-	var now, cut protocol.Micros
+	past := &history{cuts: map[uint64]protocol.Micros{}, decisions: map[uint64]uint64{}}
+	var names []string
+	for i := range a.committee.N() {
+		names = append(names, a.committee.Name(protocol.MemberID(i)))
+	}
+	book, err := accord.NewBook(&past.accord, accord.State{}, names)
+	if err != nil {
+		return nil, err
+	}
+	var last uint64
+	var cut protocol.Micros
 	interval := a.params.Checkpoint()
 	next := make([]int, len(batches))
 	for progress := true; progress; {
@@ -118,34 +191,31 @@ func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) ([]store.
 					break
 				}
 				if _, err := o.Insert(b); err != nil {
-					return nil, nil, &Problem{a.committee.Origin(b.Log), b.Old, err.Error()}
+					return nil, &Problem{a.committee.Origin(b.Log), b.Old, err.Error()}
 				}
 				next[i]++
 				progress = true
 			}
 		}
 		if err := ctx.Err(); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		decisions, err := o.Decide()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, d := range decisions {
 			for _, b := range d.Batches {
-				now = max(now, b.Time)
-				count := b.Size - b.Old - 1
-				if count == 0 {
-					continue
+				if err := past.take(book, a.committee.Name(b.Log), a.extension(b)); err != nil {
+					return nil, err
 				}
-				runs = append(runs, store.Run{Position: position, Log: b.Log, Old: b.Old, Time: b.Time, Count: count, LedgerTime: now})
-				position += count
 			}
-			if chronos.EndsRound(d, a.committee.N()) && position > last && now >= (cut/interval+1)*interval {
-				last, cut = position, now
-				cuts[position] = now
+			now := book.State().Time
+			if chronos.EndsRound(d, a.committee.N()) && past.position > last && now >= (cut/interval+1)*interval {
+				last, cut = past.position, now
+				past.cuts[last] = now
 			}
 		}
 	}
-	return runs, cuts, nil
+	return past, nil
 }

@@ -52,17 +52,26 @@ func (c *Committee) Epoch() uint64 { return c.genesis.Epoch }
 // Has reports whether id is a member.
 func (c *Committee) Has(id protocol.MemberID) bool { return int(id) < len(c.verifiers) }
 
-// Name is the name of a member.
-func (c *Committee) Name(id protocol.MemberID) string { return c.genesis.Members[id].Name }
+// Name is the name of a member's log, or of that of decisions.
+func (c *Committee) Name(id protocol.MemberID) string {
+	if id == protocol.Accord {
+		return protocol.AccordName
+	}
+	return c.genesis.Members[id].Name
+}
 
 // HasLog reports whether id is a log that members cosign: a member's or the
 // ledger.
 func (c *Committee) HasLog(id protocol.MemberID) bool { return c.Has(id) || id == protocol.Ledger }
 
-// Origin is the origin line of a member's log, or of the ledger.
+// Origin is the origin line of a member's log, of the ledger, or of the log of
+// decisions, which has no checkpoints.
 func (c *Committee) Origin(id protocol.MemberID) string {
-	if id == protocol.Ledger {
+	switch id {
+	case protocol.Ledger:
 		return c.ledger
+	case protocol.Accord:
+		return c.genesis.Network + "/" + protocol.AccordName
 	}
 	return c.origins[id]
 }

@@ -176,6 +176,8 @@ func checkBatch(b *Batch) error {
 		switch it := &b.Items[i]; {
 		case it.TTL > protocol.MaxTTL:
 			return fmt.Errorf("items[%d].ttl: %d seconds, at most %d are allowed", i, it.TTL, int64(protocol.MaxTTL))
+		case it.Kind.IsAccord() && it.TTL != 0:
+			return fmt.Errorf("items[%d].ttl: is %d; what decisions are made of is kept", i, it.TTL)
 		case it.Erased && (it.TTL == 0 || len(it.Body) != len(protocol.Hash{})):
 			return fmt.Errorf("items[%d]: erased without a time to live, or without its hash", i)
 		}

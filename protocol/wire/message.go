@@ -74,6 +74,30 @@ func (b *Batch) Header() protocol.Header {
 	return protocol.Header{Epoch: b.Epoch, Round: b.Round, Time: b.Time, Parents: b.Parents}
 }
 
+// Acts are the bodies of the items that Accord reads. They share memory with the
+// batch.
+func (b *Batch) Acts() []protocol.Act {
+	var out []protocol.Act
+	for i := range b.Items {
+		if b.Items[i].Kind.IsAccord() {
+			out = append(out, protocol.Act{Item: i, Body: b.Items[i].Body})
+		}
+	}
+	return out
+}
+
+// Extension is what the order takes of the batch.
+func (b *Batch) Extension() protocol.Extension {
+	e := protocol.Extension{
+		Log: b.Author, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time, Parents: b.Parents,
+		Entries: make([]protocol.Entry, len(b.Items)), Acts: b.Acts(),
+	}
+	for i := range b.Items {
+		e.Entries[i] = b.Items[i].Entry(b.Time)
+	}
+	return e
+}
+
 // AuthorVote is the author's cosignature of the new tree head.
 func (b *Batch) AuthorVote() quorum.Cosignature {
 	return quorum.Cosignature{Member: b.Author, Time: b.CosignTime, Sig: b.Cosignature}
