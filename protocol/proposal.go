@@ -106,7 +106,7 @@ func readProposal(canonical []byte, maxBytes int) (Proposal, error) {
 	case p.Conditional && p.Subject == "":
 		return Proposal{}, fieldErrorf("expected_version", "is there, and no subject that it is the version of")
 	}
-	return p, nil
+	return p, p.checkNetwork()
 }
 
 func (p *Proposal) readAction(value []byte) error {
