@@ -76,16 +76,16 @@ type place struct {
 // how many leaves were read and of how many. Errors are Problems where something
 // is not as it must be.
 func Check(ctx context.Context, s Store, c *quorum.Committee, p protocol.Params, progress func(done, all uint64)) (*Report, error) {
-	a := &auditor{store: s, committee: c, params: p, progress: progress, ends: make([]map[uint64]protocol.Hash, c.N()), acts: map[place]protocol.Extension{}}
-	for i := range c.N() {
+	a := &auditor{store: s, committee: c, params: p, progress: progress, ends: make([]map[uint64]protocol.Hash, c.Logs()), acts: map[place]protocol.Extension{}}
+	for i := range c.Logs() {
 		size, err := s.Size(protocol.MemberID(i))
 		if err != nil {
 			return nil, err
 		}
 		a.all += 2 * size // once for the log, once for the order
 	}
-	batches := make([][]order.Batch, c.N())
-	for i := range c.N() {
+	batches := make([][]order.Batch, c.Logs())
+	for i := range c.Logs() {
 		var err error
 		if batches[i], err = a.checkLog(ctx, protocol.MemberID(i)); err != nil {
 			return nil, err

@@ -14,7 +14,7 @@ import (
 // Bounds of what a decoded message holds.
 const (
 	MaxItems      = 65_536
-	MaxParents    = protocol.MaxMembers
+	MaxParents    = protocol.MaxRoster
 	MaxVotes      = 1_024
 	MaxRangeItems = 256
 	MaxProof      = 128
@@ -145,7 +145,7 @@ func checkBounds(m Message) error {
 	case *Votes:
 		return atMost("votes", len(m.Votes), MaxVotes)
 	case *Heads:
-		return atMost("heads", len(m.Heads), protocol.MaxMembers)
+		return atMost("heads", len(m.Heads), protocol.MaxRoster)
 	case *Range:
 		for _, it := range m.Items {
 			if err := checkClaim("items.cert", it.Cert); err != nil {

@@ -142,6 +142,9 @@ type Vote struct {
 // Heads says how much of each log its sender stores.
 type Heads struct {
 	_ struct{} `cbor:",toarray"`
+	// Epoch is the newest epoch that the sender has entered: it votes in none
+	// before it any more.
+	Epoch uint64
 	// Want asks for the receiver's heads in return.
 	Want  bool
 	Heads []Head
@@ -171,6 +174,9 @@ type RangeRequest struct {
 	_    struct{} `cbor:",toarray"`
 	Log  protocol.MemberID
 	From uint64
+	// Epoch is the newest one that the sender knows: it can verify no
+	// certificate of a later one.
+	Epoch uint64
 }
 
 // Range answers a RangeRequest with consecutive batches.
@@ -179,8 +185,8 @@ type Range struct {
 	Log   protocol.MemberID
 	From  uint64
 	Items []RangeItem
-	// Head is the newest certificate the sender holds; without cosignatures
-	// it holds none.
+	// Head is the newest certificate the sender holds that the receiver can
+	// verify; without cosignatures it holds none.
 	Head quorum.Claim
 	// More says that the sender stores further batches.
 	More bool
