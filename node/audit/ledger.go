@@ -170,11 +170,7 @@ func (a *auditor) extension(b order.Batch) protocol.Extension {
 func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) (*history, error) {
 	o := order.New(a.committee.N(), noPast{})
 	past := &history{cuts: map[uint64]protocol.Micros{}, decisions: map[uint64]uint64{}}
-	var names []string
-	for i := range a.committee.N() {
-		names = append(names, a.committee.Name(protocol.MemberID(i)))
-	}
-	book, err := accord.NewBook(&past.accord, accord.State{}, names)
+	book, err := accord.NewBook(&past.accord, accord.State{}, a.committee)
 	if err != nil {
 		return nil, err
 	}

@@ -136,13 +136,14 @@ type stateRecord struct {
 	CutRoot           protocol.Hash
 	CutTime           protocol.Micros
 	Decisions         uint64
+	Pending           protocol.Hash
 }
 
 func putState(b *pebbleds.WriteBatch, st chronos.State) error {
 	value, err := cbor.Marshal(stateRecord{
 		Round: st.Order.Round, Index: st.Order.Index, Emitted: st.Order.Emitted, Inserted: st.Order.Inserted,
 		Size: st.Size, Root: st.Root, Time: st.Accord.Time, CutSize: st.Cut.Size, CutRoot: st.Cut.Root, CutTime: st.Cut.Time,
-		Decisions: st.Accord.Size,
+		Decisions: st.Accord.Size, Pending: st.Accord.Pending,
 	})
 	if err != nil {
 		return err
@@ -163,7 +164,7 @@ func (s *Store) loadState() error {
 	if err := cbor.Unmarshal(value, &r); err != nil {
 		return fmt.Errorf("store: state of the ledger: %w", err)
 	}
-	st := &chronos.State{Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}, Accord: accord.State{Time: r.Time, Size: r.Decisions}}
+	st := &chronos.State{Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}, Accord: accord.State{Time: r.Time, Size: r.Decisions, Pending: r.Pending}}
 	st.Order.Round, st.Order.Index, st.Order.Emitted, st.Order.Inserted = r.Round, r.Index, r.Emitted, r.Inserted
 	s.state.Store(st)
 	return nil

@@ -82,11 +82,7 @@ func (m *Machine) load() error {
 		return err
 	}
 	n := m.committee.N()
-	names := make([]string, n)
-	for i := range names {
-		names[i] = m.committee.Name(protocol.MemberID(i))
-	}
-	if m.book, err = accord.NewBook(m.store, st.Accord, names); err != nil {
+	if m.book, err = accord.NewBook(m.store, st.Accord, m.committee); err != nil {
 		return err
 	}
 	if !ok {
