@@ -15,15 +15,15 @@ import (
 
 // checkLedger orders the logs anew, and holds the stored ledger to that.
 func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) error {
-	past, err := a.replay(ctx, batches)
-	if err != nil {
-		return err
-	}
-	runs, cuts := past.runs, past.cuts
 	st, ok, err := a.store.State()
 	if err != nil {
 		return err
 	}
+	past, err := a.replay(ctx, batches, st.Order)
+	if err != nil {
+		return err
+	}
+	runs, cuts := past.runs, past.cuts
 	if !ok {
 		return nil // nothing was ordered yet
 	}
@@ -52,8 +52,8 @@ func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) erro
 	if at, ok := cuts[st.Cut.Size]; st.Cut.Size > 0 && (!ok || at != st.Cut.Time) {
 		return &Problem{"ledger", st.Cut.Size, "there is no checkpoint here"}
 	}
-	if want := past.decisions[st.Size]; st.Accord.Size != want {
-		return &Problem{"decisions", st.Accord.Size, fmt.Sprintf("their log has %d leaves there", want)}
+	if st.Accord != past.book {
+		return &Problem{"decisions", st.Accord.Size, fmt.Sprintf("the order leads to %+v, and %+v is stored", past.book, st.Accord)}
 	}
 	if err := a.checkCases(past, st.Size); err != nil {
 		return err
@@ -112,10 +112,10 @@ type history struct {
 	runs []store.Run
 	// cuts are the ledger's times at its checkpoints, by size.
 	cuts map[uint64]protocol.Micros
-	// decisions are the sizes of the log of decisions, by the ledger's.
-	decisions map[uint64]uint64
-	accord    accord.MemoryStorage
-	position  uint64
+	accord   accord.MemoryStorage
+	position uint64
+	// book is the state of the decisions where the stored order stands.
+	book accord.State
 }
 
 // take appends an ordered batch, and what it decides, to the ledger.
@@ -131,7 +131,6 @@ func (h *history) take(book *accord.Book, author string, e protocol.Extension) e
 		})
 		h.position += count
 	}
-	h.decisions[h.position] = book.State().Size
 	records, _ := book.Take()
 	for _, r := range records {
 		h.accord.Apply(r)
@@ -166,10 +165,21 @@ func (a *auditor) extension(b order.Batch) protocol.Extension {
 	return protocol.Extension{Log: b.Log, Old: b.Old, Size: b.Size, Time: b.Time, Entries: make([]protocol.Entry, b.Size-b.Old-1)}
 }
 
-// replay orders the certified parts of the logs.
-func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) (*history, error) {
+// isBefore reports whether a decision is the last one before an order of so many
+// members stands where it does.
+func isBefore(d order.Decision, st order.State, members int) bool {
+	if chronos.EndsRound(d, members) {
+		return st.Round == d.Round+1 && st.Index == 0
+	}
+	n := uint64(members)
+	return st.Round == d.Round && uint64(st.Index) == (uint64(d.Member)+d.Round%n)%n+1
+}
+
+// replay orders the certified parts of the logs. It notes the decisions' state
+// where the stored order stands.
+func (a *auditor) replay(ctx context.Context, batches [][]order.Batch, stored order.State) (*history, error) {
 	o := order.New(a.committee.N(), noPast{})
-	past := &history{cuts: map[uint64]protocol.Micros{}, decisions: map[uint64]uint64{}}
+	past := &history{cuts: map[uint64]protocol.Micros{}}
 	book, err := accord.NewBook(&past.accord, accord.State{}, a.committee)
 	if err != nil {
 		return nil, err
@@ -205,6 +215,9 @@ func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) (*history
 				if err := past.take(book, a.committee.Name(b.Log), a.extension(b)); err != nil {
 					return nil, err
 				}
+			}
+			if isBefore(d, stored, a.committee.N()) {
+				past.book = book.State()
 			}
 			now := book.State().Time
 			if chronos.EndsRound(d, a.committee.N()) && past.position > last && now >= (cut/interval+1)*interval {
