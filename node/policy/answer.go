@@ -5,11 +5,9 @@ import (
 	"fmt"
 
 	"github.com/strataos/strataos/node/webhook"
+	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/jcs"
 )
-
-// maxReasonBytes bounds the reason that a vote gives.
-const maxReasonBytes = 1024
 
 // answer is what a webhook says.
 type answer struct {
@@ -42,7 +40,7 @@ func readAnswer(raw *webhook.Answer) (answer, error) {
 			if err != nil {
 				return errors.New("the answer's reason is not a text")
 			}
-			a.reason = webhook.Text(reason, maxReasonBytes)
+			a.reason = webhook.Text(reason, protocol.MaxReasonBytes)
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/strataos/strataos/node/webhook"
+	"github.com/strataos/strataos/protocol"
 )
 
 func TestReadAnswer(t *testing.T) {
@@ -20,7 +21,7 @@ func TestReadAnswer(t *testing.T) {
 		{` {"reason":"too dear","vote":"reject"}` + "\n", Reject, "too dear", ""},
 		{`{"vote":"manual","reason":"","more":{"a":[1]}}`, Manual, "", ""},
 		{`{"vote":"accept","reason":"a\u0000\u001b[1mb"}`, Accept, "a[1mb", ""},
-		{`{"vote":"accept","reason":"` + strings.Repeat("x", 2000) + `"}`, Accept, strings.Repeat("x", maxReasonBytes), ""},
+		{`{"vote":"accept","reason":"` + strings.Repeat("x", 2000) + `"}`, Accept, strings.Repeat("x", protocol.MaxReasonBytes), ""},
 
 		{``, 0, "", "not an object"},
 		{`OK`, 0, "", "not an object"},
@@ -71,7 +72,7 @@ func FuzzAnswer(f *testing.F) {
 		if err := json.Unmarshal(body, &fields); err != nil || json.Unmarshal(fields["vote"], &vote) != nil || vote != a.vote.String() {
 			t.Errorf("%q is %s to us, %q to others: %v", body, a.vote, vote, err)
 		}
-		if len(a.reason) > maxReasonBytes || !utf8.ValidString(a.reason) || strings.ContainsAny(a.reason, "\x00\x1b\r") {
+		if len(a.reason) > protocol.MaxReasonBytes || !utf8.ValidString(a.reason) || strings.ContainsAny(a.reason, "\x00\x1b\r") {
 			t.Errorf("%q: the reason is %q", body, a.reason)
 		}
 	})

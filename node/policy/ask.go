@@ -35,7 +35,7 @@ type question struct {
 const questionType = "accord.vote"
 
 // question returns what is asked about a proposal, with its delivery's id.
-func (v *Voter) question(p *Proposal, test bool) (string, []byte, error) {
+func (v *Voter) question(p *protocol.Proposal, test bool) (string, []byte, error) {
 	kind := questionType
 	if test {
 		kind += ".test" // it may come before the real one, which is not to seem a repetition
@@ -52,13 +52,13 @@ func (v *Voter) question(p *Proposal, test bool) (string, []byte, error) {
 }
 
 // window is how long a webhook may be asked about a proposal, over all tries.
-func (v *Voter) window(p *Proposal) time.Duration {
+func (v *Voter) window(p *protocol.Proposal) time.Duration {
 	left := p.Deadline - protocol.Micros(v.clock.Now().UnixMicro())
 	return max(time.Duration(left)*time.Microsecond/2, 0)
 }
 
 // ask asks the webhook of rule i. Errors are the context's only.
-func (v *Voter) ask(ctx context.Context, i int, p *Proposal, test bool) (Verdict, error) {
+func (v *Voter) ask(ctx context.Context, i int, p *protocol.Proposal, test bool) (Verdict, error) {
 	r := v.rules[i]
 	bounded, cancel := context.WithTimeout(ctx, v.window(p))
 	defer cancel()
@@ -78,7 +78,7 @@ func (v *Voter) ask(ctx context.Context, i int, p *Proposal, test bool) (Verdict
 
 // insist asks until there is an answer, or no more to be hoped for. It tells how
 // often it has tried.
-func (v *Voter) insist(ctx context.Context, r *rule, p *Proposal, test bool) (a answer, tries int, err error) {
+func (v *Voter) insist(ctx context.Context, r *rule, p *protocol.Proposal, test bool) (a answer, tries int, err error) {
 	if err := ctx.Err(); err != nil {
 		return a, 0, err
 	}

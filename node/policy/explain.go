@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+
+	"github.com/strataos/strataos/protocol"
 )
 
 // Explanation is how a node would vote on a proposal, and why.
@@ -44,7 +46,7 @@ type Question struct {
 // Explain says how the node would vote on a proposal. Only if ask is set is a
 // webhook asked, by a question that says that it is a test. Errors are the
 // context's.
-func (v *Voter) Explain(ctx context.Context, p *Proposal, ask bool) (*Explanation, error) {
+func (v *Voter) Explain(ctx context.Context, p *protocol.Proposal, ask bool) (*Explanation, error) {
 	e := &Explanation{Rules: []Look{}, Rule: NoRule, Vote: Manual.String()}
 	for i, r := range v.rules {
 		why, ok := r.why(p)
@@ -68,7 +70,7 @@ func (v *Voter) Explain(ctx context.Context, p *Proposal, ask bool) (*Explanatio
 	return e, err
 }
 
-func (v *Voter) wouldAsk(r *rule, p *Proposal, test bool) (*Question, error) {
+func (v *Voter) wouldAsk(r *rule, p *protocol.Proposal, test bool) (*Question, error) {
 	id, body, err := v.question(p, test)
 	return &Question{
 		URL: r.Webhook.URL, Delivery: id, Body: body,
@@ -78,7 +80,7 @@ func (v *Voter) wouldAsk(r *rule, p *Proposal, test bool) (*Question, error) {
 }
 
 // why says whether a rule matches, in words.
-func (r *rule) why(p *Proposal) (string, bool) {
+func (r *rule) why(p *protocol.Proposal) (string, bool) {
 	switch {
 	case !r.action.Match(p.Action.Type):
 		return fmt.Sprintf("the action %s is not %s", p.Action.Type, r.action), false

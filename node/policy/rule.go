@@ -160,6 +160,6 @@ func (r *rule) covers(later *rule) bool {
 	return over(r.action, later.action) && over(r.proposer, later.proposer)
 }
 
-func (r *rule) matches(p *Proposal) bool {
+func (r *rule) matches(p *protocol.Proposal) bool {
 	return r.action.Match(p.Action.Type) && r.proposer.Match(p.Proposer)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/strataos/strataos/node/webhook"
+	"github.com/strataos/strataos/protocol"
 )
 
 // maxAsking bounds how many proposals one webhook is asked about at a time.
@@ -53,7 +54,7 @@ func (v *Voter) Close() { v.client.Close() }
 // as that may, and at most half of the time until the proposal's deadline, so that
 // a vote which stands for silence still comes in time. Errors are the context's
 // only: a node that stops has not decided, and asks again when it is back.
-func (v *Voter) Decide(ctx context.Context, p *Proposal) (Verdict, error) {
+func (v *Voter) Decide(ctx context.Context, p *protocol.Proposal) (Verdict, error) {
 	i, r := v.find(p)
 	switch {
 	case r == nil:
@@ -65,7 +66,7 @@ func (v *Voter) Decide(ctx context.Context, p *Proposal) (Verdict, error) {
 }
 
 // find returns the first rule that matches, and its number, or nil and NoRule.
-func (v *Voter) find(p *Proposal) (int, *rule) {
+func (v *Voter) find(p *protocol.Proposal) (int, *rule) {
 	for i, r := range v.rules {
 		if r.matches(p) {
 			return i, r

@@ -41,10 +41,10 @@ func stillClock(waits *[]time.Duration) webhook.Clock {
 }
 
 // proposal is one whose deadline is an hour ahead.
-func proposal(action, proposer string) *Proposal {
+func proposal(action, proposer string) *protocol.Proposal {
 	text := []byte(`{"action":{"payload":{"html":"<b>&\u2028"},"type":"` + action + `"},"proposer":"` + proposer + `"}`)
-	return &Proposal{
-		ID: sha256.Sum256(text), Proposer: proposer, Action: Action{Type: action}, Canonical: text,
+	return &protocol.Proposal{
+		ID: sha256.Sum256(text), Proposer: proposer, Action: protocol.Action{Type: action}, Canonical: text,
 		Deadline: protocol.Micros(now.Add(time.Hour).UnixMicro()),
 	}
 }
