@@ -111,7 +111,7 @@ func (noPast) Node(protocol.MemberID, uint64) (order.Node, error) {
 type history struct {
 	runs []store.Run
 	// cuts are the ledger's times at its checkpoints, by size.
-	cuts map[uint64]protocol.Micros
+	cuts     map[uint64]protocol.Micros
 	accord   accord.MemoryStorage
 	position uint64
 	// book is the state of the decisions where the stored order stands.
