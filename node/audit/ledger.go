@@ -103,11 +103,7 @@ func (noPast) Node(protocol.MemberID, uint64) (order.Node, error) {
 // ledger, and the ledger's time at each of its checkpoints, by size.
 func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) ([]store.Run, map[uint64]protocol.Micros, error) {
 	o := order.New(a.committee.N(), noPast{})
-	var runs []store.Run
-	cuts := map[uint64]protocol.Micros{}
-	var position, last uint64
-	var now, cut protocol.Micros
-	interval := a.params.Checkpoint()
+	l := replayed{interval: a.params.Checkpoint(), cuts: map[uint64]protocol.Micros{}}
 	next := make([]int, len(batches))
 	for progress := true; progress; {
 		progress = false
@@ -127,25 +123,50 @@ func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) ([]store.
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		decisions, err := o.Decide()
-		if err != nil {
+		if err := l.decide(o); err != nil {
 			return nil, nil, err
 		}
+	}
+	return l.runs, l.cuts, nil
+}
+
+// replayed is a ledger that is derived anew.
+type replayed struct {
+	interval protocol.Micros
+	runs     []store.Run
+	cuts     map[uint64]protocol.Micros
+	size     uint64
+	now      protocol.Micros
+	// last is the size at the newest checkpoint, and cut the ledger's time.
+	last uint64
+	cut  protocol.Micros
+}
+
+// decide appends what the order decides.
+func (l *replayed) decide(o *order.Order) error {
+	for {
+		decisions, err := o.Decide()
+		if err != nil || len(decisions) == 0 {
+			return err
+		}
 		for _, d := range decisions {
-			for _, b := range d.Batches {
-				now = max(now, b.Time)
-				count := b.Size - b.Old - 1
-				if count == 0 {
-					continue
-				}
-				runs = append(runs, store.Run{Position: position, Log: b.Log, Old: b.Old, Time: b.Time, Count: count, LedgerTime: now})
-				position += count
-			}
-			if chronos.EndsRound(d, a.committee.N()) && position > last && now >= (cut/interval+1)*interval {
-				last, cut = position, now
-				cuts[position] = now
-			}
+			l.append(d)
 		}
 	}
-	return runs, cuts, nil
+}
+
+func (l *replayed) append(d order.Decision) {
+	for _, b := range d.Batches {
+		l.now = max(l.now, b.Time)
+		count := b.Size - b.Old - 1
+		if count == 0 {
+			continue
+		}
+		l.runs = append(l.runs, store.Run{Position: l.size, Log: b.Log, Old: b.Old, Time: b.Time, Count: count, LedgerTime: l.now})
+		l.size += count
+	}
+	if d.EndsRound && l.size > l.last && l.now >= (l.cut/l.interval+1)*l.interval {
+		l.last, l.cut = l.size, l.now
+		l.cuts[l.size] = l.now
+	}
 }

@@ -23,7 +23,7 @@ import (
 )
 
 // schemaVersion is the version of the keys and values below.
-const schemaVersion = "2"
+const schemaVersion = "3"
 
 // Store is the storage of one member of one network. It is safe for
 // concurrent use.

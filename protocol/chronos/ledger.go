@@ -47,39 +47,59 @@ func (m *Machine) loadLedger(st State) error {
 // decide appends what the order has decided to the ledger, and has it stored
 // with the state that it leads to.
 func (m *Machine) decide() error {
-	decisions, err := m.order.Decide()
-	if err != nil {
-		return err
-	}
-	if len(decisions) == 0 {
-		return nil
-	}
-	var runs []Run
-	var cuts []Cut
-	for _, d := range decisions {
-		for _, b := range d.Batches {
-			e, err := m.ordered(b.Log, b.Old)
-			if err != nil {
+	var g growth
+	for {
+		decisions, err := m.order.Decide()
+		if err != nil {
+			return err
+		}
+		if len(decisions) == 0 {
+			break
+		}
+		for _, d := range decisions {
+			if err := m.consume(d, &g); err != nil {
 				return err
 			}
-			m.ledger.time = max(m.ledger.time, e.Time)
-			if len(e.Entries) > 0 {
-				runs = append(runs, m.append(e))
-			}
 		}
-		if EndsRound(d, m.committee.N()) && m.mayCut() {
-			cuts = append(cuts, m.cut())
-		}
+	}
+	if !g.decided {
+		return nil
 	}
 	st := State{
 		Order: m.order.State(), Size: m.ledger.tail.Size(), Root: m.ledger.tail.Root(),
 		Time: m.ledger.time, Cut: m.ledger.cut,
 	}
-	seq := m.persistState(st, len(cuts) > 0)
-	if len(runs) > 0 {
-		m.emit(Ordered{Runs: runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Time})
+	seq := m.persistState(st, len(g.cuts) > 0)
+	if len(g.runs) > 0 {
+		m.emit(Ordered{Runs: g.runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Time})
 	}
-	return m.reached(seq, cuts)
+	return m.reached(seq, g.cuts)
+}
+
+// growth is what a Step's decisions have given the ledger.
+type growth struct {
+	decided bool
+	runs    []Run
+	cuts    []Cut
+}
+
+// consume appends what a slot has emitted to the ledger.
+func (m *Machine) consume(d order.Decision, g *growth) error {
+	g.decided = true
+	for _, b := range d.Batches {
+		e, err := m.ordered(b.Log, b.Old)
+		if err != nil {
+			return err
+		}
+		m.ledger.time = max(m.ledger.time, e.Time)
+		if len(e.Entries) > 0 {
+			g.runs = append(g.runs, m.append(e))
+		}
+	}
+	if d.EndsRound && m.mayCut() {
+		g.cuts = append(g.cuts, m.cut())
+	}
+	return nil
 }
 
 // syncEvery is how many rounds may be decided between two states that are
@@ -127,13 +147,6 @@ func (m *Machine) forget(seq uint64) error {
 		return t.Rebase(durable.cut)
 	}
 	return nil
-}
-
-// EndsRound reports whether a decision is that of the last slot of its round in
-// a network of so many members: a place that every member comes to.
-func EndsRound(d order.Decision, members int) bool {
-	n := uint64(members)
-	return (uint64(d.Member)+d.Round%n)%n == n-1
 }
 
 // mayCut reports whether the ledger has grown since its newest checkpoint, and

@@ -80,7 +80,7 @@ func (r *replica) insert(id int) error {
 }
 
 func (r *replica) decide() error {
-	decisions, err := r.order.Decide()
+	decisions, err := r.order.decideAll()
 	r.decisions = append(r.decisions, decisions...)
 	return err
 }
@@ -112,7 +112,7 @@ func (r *replica) check() error {
 func (r *replica) resume(s State) error {
 	keep, denied := r.order.keep, r.past.denied
 	r.past.denied = nil
-	o, err := Resume(r.n, s, r.past)
+	o, err := Resume(s, r.past)
 	if err != nil {
 		return err
 	}

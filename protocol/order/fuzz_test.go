@@ -41,7 +41,7 @@ func FuzzInsert(f *testing.F) {
 				continue
 			}
 			m.put(node)
-			decisions, err := o.Decide()
+			decisions, err := o.decideAll()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,11 +56,11 @@ func FuzzInsert(f *testing.F) {
 				o.Forget(o.State())
 			}
 		}
-		resumed, err := Resume(4, o.State(), m)
+		resumed, err := Resume(o.State(), m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d, err := resumed.Decide(); err != nil || len(d) > 0 || fmt.Sprint(resumed.State()) != fmt.Sprint(o.State()) {
+		if d, err := resumed.decideAll(); err != nil || len(d) > 0 || fmt.Sprint(resumed.State()) != fmt.Sprint(o.State()) {
 			t.Errorf("resumed, %v is decided: %v", d, err)
 		}
 	})

@@ -97,7 +97,7 @@ func (o *oracle) decideWith(mutate func(*rules), rng *rand.Rand) []Decision {
 		if _, err := order.Insert(o.batches[id]); err != nil {
 			panic(err)
 		}
-		decisions, err := order.Decide()
+		decisions, err := order.decideAll()
 		if err != nil {
 			panic(err)
 		}
