@@ -70,15 +70,12 @@ func (o *Order) NextEpoch(members []protocol.MemberID, logs int) ([]Node, error)
 	for i := range o.logs {
 		base[i] = o.logs[i].ordered
 	}
-	o.epoch = newEpoch(members, base, o.round)
-	o.rules = rulesFor(len(members))
-	o.rounds = nil
-	o.changed = true
-	return o.rederive()
+	return o.begin(newEpoch(members, base, o.round))
 }
 
-// rederive derives and enters anew what is not emitted.
-func (o *Order) rederive() ([]Node, error) {
+// begin derives and enters anew, in an epoch, what is not emitted.
+func (o *Order) begin(e epoch) ([]Node, error) {
+	o.epoch, o.rules, o.rounds, o.changed = e, rulesFor(len(e.members)), nil, true
 	var again []*Node
 	next := make([]int, len(o.logs)) // by log, the batch to derive next
 	for i := range o.logs {

@@ -124,6 +124,12 @@ func TestResumeDamaged(t *testing.T) {
 		change func(*State, *memory)
 		reason string
 	}{
+		"no members":             {func(s *State, m *memory) { s.Members = nil }, "state"},
+		"members of no log":      {func(s *State, m *memory) { s.Members = []protocol.MemberID{0, 4} }, "members [0 4] of 4 logs"},
+		"members twice":          {func(s *State, m *memory) { s.Members = []protocol.MemberID{0, 0} }, "members [0 0]"},
+		"a round of before":      {func(s *State, m *memory) { s.First = 10 }, "begins with 10"},
+		"a base to come":         {func(s *State, m *memory) { s.Base = s.Inserted }, "when the epoch began"},
+		"a base of other logs":   {func(s *State, m *memory) { s.Base = s.Base[:3] }, "3, 4 and 4 logs"},
 		"an empty state":         {func(s *State, m *memory) { *s = State{} }, "state"},
 		"of other members":       {func(s *State, m *memory) { s.Emitted = s.Emitted[:3] }, "state"},
 		"index n":                {func(s *State, m *memory) { s.Index = 4 }, "state"},

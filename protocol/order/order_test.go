@@ -240,9 +240,9 @@ func TestDecisions(t *testing.T) {
 func full(t *testing.T, o *Order, m *memory, from, to int) {
 	t.Helper()
 	for r := from; r < to; r++ {
-		for i := range o.members {
+		for i := range o.logs {
 			b := Batch{Log: protocol.MemberID(i), Old: uint64(2 * r), Size: uint64(2*r + 2), Claim: uint64(r), Time: protocol.Micros(r + 1)}
-			for j := range o.members {
+			for j := range o.logs {
 				if j != i && r > 0 {
 					b.Parents = append(b.Parents, Parent{protocol.MemberID(j), b.Old})
 				}
