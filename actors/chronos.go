@@ -2,6 +2,7 @@ package actors
 
 import (
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/witness"
@@ -13,7 +14,14 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 	c.start, c.tick = chronos.Start{}, chronos.Tick{}
 	c.begin = func() (stepper[chronos.Input], error) {
 		h.order.Store(&chronos.Status{})
-		return chronos.New(h.cfg.Chronos, h.cfg.Store)
+		m, err := chronos.New(h.cfg.Chronos, h.cfg.Store)
+		if err != nil {
+			return nil, err
+		}
+		// What a life before would have told may be lost.
+		open, err := h.cfg.Store.OpenCases()
+		h.accord.inbox.Internal(accord.Start{Open: open})
+		return m, err
 	}
 	c.carryOut = h.carryOutChronos
 	c.stepped = func(m stepper[chronos.Input]) {
@@ -32,6 +40,9 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Ordered:
 		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
 		h.gateway.ordered(e.Runs)
+		if len(e.Changes) > 0 {
+			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes})
+		}
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)
 	case chronos.Alarm:

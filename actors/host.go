@@ -10,6 +10,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -29,6 +30,9 @@ type Config struct {
 	// invariant broke, or an actor keeps panicking. The host is still to be
 	// closed.
 	Fatal func(error)
+	// Consult asks how this member votes on a proposal; see Vote. It must not
+	// block. Nil leaves all votes to Gateway.
+	Consult func(protocol.Proposal)
 }
 
 // Host runs the machines of a node.
@@ -37,6 +41,9 @@ type Host struct {
 	system  *actor.ActorSystem
 	witness *cell[witness.Input]
 	chronos *cell[chronos.Input]
+	accord  *cell[accord.Input]
+	running context.Context // until the host is closed
+	stop    context.CancelFunc
 	journal *Journal
 	gateway *Gateway
 	ranges  chan witness.SendRange
@@ -70,6 +77,8 @@ func New(cfg Config) *Host {
 	h.system = newSystem(cfg.Logger)
 	h.witness = h.newWitness()
 	h.chronos = h.newChronos()
+	h.accord = h.newAccord()
+	h.running, h.stop = context.WithCancel(context.Background())
 	pending := cfg.Witness.Pace.MaxPending
 	if pending == 0 {
 		pending = witness.DefaultPace().MaxPending
@@ -93,7 +102,10 @@ func (h *Host) Start() error {
 	if err := h.witness.spawn(); err != nil {
 		return err
 	}
-	return h.chronos.spawn()
+	if err := h.chronos.spawn(); err != nil {
+		return err
+	}
+	return h.accord.spawn()
 }
 
 // Gateway takes submissions.
@@ -130,16 +142,18 @@ func (h *Host) Close() error {
 	if h.closing.Swap(true) {
 		return nil
 	}
-	err := errors.Join(h.witness.poison(), h.chronos.poison())
+	h.stop()
+	err := errors.Join(h.witness.poison(), h.chronos.poison(), h.accord.poison())
 	if h.journal != nil {
 		h.journal.Close()
 	}
 	close(h.ranges)
-	h.workers.Wait()
 	h.gateway.fail(ErrClosed)
+	h.workers.Wait()
 	h.system.Shutdown()
 	h.witness.close()
 	h.chronos.close()
+	h.accord.close()
 	return err
 }
 

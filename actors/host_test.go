@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/machine"
@@ -52,11 +53,34 @@ func (s *storage) Apply(records []machine.Record) error {
 func (s *storage) Node(log protocol.MemberID, size uint64) (chronos.PutNode, bool, error) {
 	return s.ledger.Node(log, size)
 }
+func (s *storage) Case(id protocol.Hash) (accord.Case, bool, error) { return s.ledger.Case(id) }
+func (s *storage) OpenCases() ([]accord.Case, error)                { return s.ledger.OpenCases() }
+func (s *storage) Subject(name string) (accord.Subject, bool, error) {
+	return s.ledger.Subject(name)
+}
 func (s *storage) State() (chronos.State, bool, error)     { return s.ledger.State() }
 func (s *storage) Checkpoint() (quorum.Claim, bool, error) { return s.ledger.Checkpoint() }
 func (s *storage) LedgerHashes() tlog.HashReader           { return s.ledger.LedgerHashes() }
 
 // The store may be read while it is written.
+func (m *memory) Case(id protocol.Hash) (accord.Case, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ledger.Case(id)
+}
+
+func (m *memory) OpenCases() ([]accord.Case, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ledger.OpenCases()
+}
+
+func (m *memory) Subject(name string) (accord.Subject, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ledger.Subject(name)
+}
+
 func (m *memory) BatchAt(log protocol.MemberID, leaf uint64) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -14,6 +14,8 @@ const (
 	ownerWitness owner = iota
 	ownerChronos
 	owners
+	// ownerNobody is that of a machine that persists nothing.
+	ownerNobody owner = -1
 )
 
 // Journal makes the Persist effects of a node's machines durable in their

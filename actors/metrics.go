@@ -50,7 +50,7 @@ func NewMetrics(reg prometheus.Registerer, c *quorum.Committee, self protocol.Me
 			Help: "Certificates assembled or received, by the log's member.",
 		}, []string{"log"}),
 	}
-	for i := range c.N() {
+	for i := range c.Logs() {
 		name := c.Name(protocol.MemberID(i))
 		m.names = append(m.names, name)
 		m.certificates.WithLabelValues(name)

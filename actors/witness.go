@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/witness"
@@ -34,6 +35,9 @@ func (h *Host) carryOutWitness(e machine.Effect) {
 		}
 	case witness.Extended:
 		h.chronos.inbox.Internal(chronos.Extended{Batches: e.Batches})
+		if acts := accord.Acting(e.Batches); len(acts) > 0 {
+			h.accord.inbox.Internal(accord.Extended{Batches: acts})
+		}
 	case witness.Heard:
 		h.chronos.inbox.Internal(chronos.Heard(e))
 	case witness.Advanced:

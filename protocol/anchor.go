@@ -174,6 +174,8 @@ func CheckBody(kind Kind, canonical []byte, maxBytes int) (Hash, error) {
 			err = fieldErrorf("anchor_type", "is not that of the entry")
 		}
 		return a.Hash, err
+	case kind.IsAccord():
+		return checkAct(kind, canonical, maxBytes)
 	}
 	return Hash{}, fieldErrorf("kind", "%d has no body", kind)
 }

@@ -21,11 +21,22 @@ const (
 	KindAnchorEvent Kind = 2
 	KindAnchorState Kind = 3
 	KindAnchorProof Kind = 4
+	// KindPropose, KindVote, KindWithdraw and KindReport record what members
+	// put before each other, how they vote, what they take back, and what came
+	// of it.
+	KindPropose  Kind = 5
+	KindVote     Kind = 6
+	KindWithdraw Kind = 7
+	KindReport   Kind = 8
+	// KindDecide records what the votes came to. Nobody authors it: every
+	// member derives it from the order.
+	KindDecide Kind = 9
 )
 
 var kindNames = [...]string{
 	KindBatch: "batch", KindAttest: "attest",
 	KindAnchorEvent: "anchor.event", KindAnchorState: "anchor.state", KindAnchorProof: "anchor.proof",
+	KindPropose: "propose", KindVote: "vote", KindWithdraw: "withdraw", KindReport: "report", KindDecide: "decide",
 }
 
 // String is the kind's name in an entry.
@@ -45,7 +56,13 @@ func (k Kind) IsAnchor() bool { return k >= KindAnchorEvent && k <= KindAnchorPr
 
 // Urgent reports whether clients wait until entries of the kind are ordered.
 // The network orders them as fast as it can, and others when it is convenient.
-func (k Kind) Urgent() bool { return k.IsAnchor() }
+func (k Kind) Urgent() bool {
+	return k.IsAnchor() || k == KindPropose || k == KindVote || k == KindWithdraw
+}
+
+// IsAccord reports whether entries of the kind are authored for Accord, which
+// reads their bodies when they are ordered. Those are never erased.
+func (k Kind) IsAccord() bool { return k >= KindPropose && k <= KindReport }
 
 // ParseKind reads the name of a kind that stands for something a client has sent.
 func ParseKind(name string) (Kind, bool) {
@@ -186,6 +203,14 @@ type Extension struct {
 	Parents   []Parent
 	// Entries are those behind the header; Entries[i] is leaf Old+1+i.
 	Entries []Entry
+	// Acts are the bodies of those among Entries that Accord reads, in order.
+	Acts []Act
+}
+
+// Act is the body of an entry for Accord.
+type Act struct {
+	Item int // the entry's place in Entries
+	Body []byte
 }
 
 // Append appends the header's leaf, its RFC 8785 form, to dst.

@@ -25,7 +25,7 @@ type Genesis struct {
 	Network string `json:"network"`
 	// Epoch is the version of the committee; a founding committee has epoch 0.
 	Epoch uint64 `json:"epoch"`
-	// Members is the committee. A member's position is its MemberID.
+	// Members is the founding committee. A member's position is its MemberID.
 	Members []Member `json:"members"`
 	// Params are the parameters every member holds the others to.
 	Params Params `json:"params"`
@@ -83,8 +83,8 @@ func (p Params) Checkpoint() Micros { return Micros(p.CheckpointMS) * Millisecon
 var (
 	networkPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?(/[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?){0,3}$`)
 	memberPattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
-	// policyWords mean something else in a C2SP tlog-policy file.
-	policyWords = map[string]bool{"any": true, "all": true, "none": true, "log": true, "witness": true, "group": true, "quorum": true, LedgerName: true}
+	// policyWords mean something else in a C2SP tlog-policy file, or in the ledger.
+	policyWords = map[string]bool{"any": true, "all": true, "none": true, "log": true, "witness": true, "group": true, "quorum": true, LedgerName: true, AccordName: true}
 )
 
 // ParseGenesis reads and validates a genesis file.
@@ -123,22 +123,18 @@ func (g *Genesis) Validate() error {
 	if n := len(g.Members); n < 1 || n > MaxMembers {
 		return fieldErrorf("members", "there are %d, want 1 to %d", n, MaxMembers)
 	}
-	seen := map[string]string{}
+	seen := taken{}
 	for i := range g.Members {
-		field := fmt.Sprintf("members[%d]", i)
-		if err := g.validateMember(field, &g.Members[i]); err != nil {
+		field, m := fmt.Sprintf("members[%d]", i), &g.Members[i]
+		if err := checkMember(field, g.Network, m); err != nil {
 			return err
 		}
-		m := &g.Members[i]
-		v, _ := cosign.ParseVerifier(m.VKey)
-		for _, id := range []string{"name " + m.Name, "peer_id " + m.PeerID, "vkey " + v.PublicKey()} {
-			if other, ok := seen[id]; ok {
-				return fieldErrorf(field, "%s is that of %s already", id, other)
-			}
-			seen[id] = field
+		if err := seen.check(field, m); err != nil {
+			return err
 		}
+		seen.add(m, field, true)
 	}
-	return g.Params.validate()
+	return g.Params.Validate()
 }
 
 // CheckNetworkName reports whether a network may have a name.
@@ -153,12 +149,14 @@ func CheckNetworkName(name string) error {
 // the error.
 func CheckMemberName(field, name string) error {
 	if !memberPattern.MatchString(name) || policyWords[name] {
-		return fieldErrorf(field, "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format)", name)
+		return fieldErrorf(field, "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format, nor of the ledger)", name)
 	}
 	return nil
 }
 
-func (g *Genesis) validateMember(field string, m *Member) error {
+// checkMember reports the first rule that a member of a network breaks by
+// itself, naming the field.
+func checkMember(field, network string, m *Member) error {
 	if err := CheckMemberName(field+".name", m.Name); err != nil {
 		return err
 	}
@@ -180,13 +178,15 @@ func (g *Genesis) validateMember(field string, m *Member) error {
 	if err != nil {
 		return fieldErrorf(field+".vkey", "%v", err)
 	}
-	if want := g.Network + "/" + m.Name; v.Name() != want {
+	if want := network + "/" + m.Name; v.Name() != want {
 		return fieldErrorf(field+".vkey", "is named %q, want %q", v.Name(), want)
 	}
 	return nil
 }
 
-func (p Params) validate() error {
+// Validate reports the first parameter that is out of its bounds, naming the
+// field.
+func (p Params) Validate() error {
 	for _, b := range []struct {
 		field       string
 		is, min, to int64

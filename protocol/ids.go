@@ -60,10 +60,14 @@ func (t Micros) Millis() int64 { return int64(t) / 1_000 }
 // Seconds is the time in Unix seconds, the unit of cosignatures, rounded down.
 func (t Micros) Seconds() uint64 { return uint64(max(t, 0)) / 1_000_000 }
 
-// MemberID numbers a member of a network: its position in the genesis' list.
-// Numbers are never given to another member.
+// MemberID numbers a member of a network: its position in the roster, which
+// begins with the genesis' list. Numbers are never given to another member.
 type MemberID uint16
 
 // Ledger is the number that stands for the ledger where logs are numbered. No
 // member has it.
 const Ledger MemberID = 1<<16 - 1
+
+// Accord is the number of the log of decisions, which no member authors: every
+// member derives it from the order.
+const Accord = Ledger - 1

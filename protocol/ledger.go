@@ -10,6 +10,10 @@ import (
 // LedgerName is the last part of the ledger's origin. No member has it.
 const LedgerName = "ledger"
 
+// AccordName is the name that the ledger has for the log of decisions. No member
+// has it.
+const AccordName = "accord"
+
 // LedgerEntry is a leaf of the ledger: an entry and where it stands in its
 // author's log. Its place in the ledger is its position.
 type LedgerEntry struct {
@@ -52,7 +56,7 @@ func ParseLedgerEntry(leaf []byte) (LedgerEntry, error) {
 	if err != nil {
 		return LedgerEntry{}, err
 	}
-	if err := CheckMemberName("entry.log", raw.Log); err != nil {
+	if err := checkLedgerLog(e.Kind, raw.Log); err != nil {
 		return LedgerEntry{}, err
 	}
 	out := LedgerEntry{Entry: e, Log: raw.Log, Index: raw.Index}
@@ -60,4 +64,14 @@ func ParseLedgerEntry(leaf []byte) (LedgerEntry, error) {
 		return LedgerEntry{}, fieldErrorf("entry", "is not in canonical form")
 	}
 	return out, nil
+}
+
+// checkLedgerLog checks whose log an entry of a kind may be of.
+func checkLedgerLog(kind Kind, log string) error {
+	if derived := kind == KindDecide; derived != (log == AccordName) {
+		return fieldErrorf("entry.log", "%.64q has no entries of the kind %s", log, kind)
+	} else if derived {
+		return nil
+	}
+	return CheckMemberName("entry.log", log)
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/quorum"
@@ -135,6 +136,30 @@ func (d *disk) State() (chronos.State, bool, error) {
 		return chronos.State{}, false, errBitRot
 	}
 	return d.ledger.State()
+}
+
+// Case implements accord.Storage.
+func (d *disk) Case(id protocol.Hash) (accord.Case, bool, error) {
+	if d.rotten {
+		return accord.Case{}, false, errBitRot
+	}
+	return d.ledger.Case(id)
+}
+
+// OpenCases implements accord.Storage.
+func (d *disk) OpenCases() ([]accord.Case, error) {
+	if d.rotten {
+		return nil, errBitRot
+	}
+	return d.ledger.OpenCases()
+}
+
+// Subject implements accord.Storage.
+func (d *disk) Subject(name string) (accord.Subject, bool, error) {
+	if d.rotten {
+		return accord.Subject{}, false, errBitRot
+	}
+	return d.ledger.Subject(name)
 }
 
 // Checkpoint implements chronos.Storage.

@@ -151,7 +151,7 @@ func (s *Server) checkpoint(x *exchange) error {
 	}
 	s.writeJSON(x, http.StatusOK, checkpointAnswer{
 		Origin: head.Origin(), Size: head.Size(), Root: head.Root, Time: head.Time.Millis(), WitnessedAt: head.WitnessedAt(),
-		Checkpoint: string(head.Note()), PositionCount: st.Size, LedgerTime: st.Time.Millis(),
+		Checkpoint: string(head.Note()), PositionCount: st.Size, LedgerTime: st.Accord.Time.Millis(),
 	})
 	return nil
 }

@@ -123,7 +123,7 @@ type evidenceAnswer struct {
 // evidence answers GET /v1/witness/evidence.
 func (s *Server) evidence(x *exchange) error {
 	list := []evidenceAnswer{}
-	for i := range s.Committee.N() {
+	for i := range s.Committee.Logs() {
 		id := protocol.MemberID(i)
 		e, err := s.Lookup.Evidence(id)
 		if err != nil {

@@ -63,22 +63,29 @@ type auditor struct {
 	all    uint64
 	done   uint64
 	ends   []map[uint64]protocol.Hash // roots by batch end, of each log
+	acts   map[place]protocol.Extension
+}
+
+// place is where a batch begins.
+type place struct {
+	log protocol.MemberID
+	old uint64
 }
 
 // Check audits a store. Progress is called now and then with
 // how many leaves were read and of how many. Errors are Problems where something
 // is not as it must be.
 func Check(ctx context.Context, s Store, c *quorum.Committee, p protocol.Params, progress func(done, all uint64)) (*Report, error) {
-	a := &auditor{store: s, committee: c, params: p, progress: progress, ends: make([]map[uint64]protocol.Hash, c.N())}
-	for i := range c.N() {
+	a := &auditor{store: s, committee: c, params: p, progress: progress, ends: make([]map[uint64]protocol.Hash, c.Logs()), acts: map[place]protocol.Extension{}}
+	for i := range c.Logs() {
 		size, err := s.Size(protocol.MemberID(i))
 		if err != nil {
 			return nil, err
 		}
 		a.all += 2 * size // once for the log, once for the order
 	}
-	batches := make([][]order.Batch, c.N())
-	for i := range c.N() {
+	batches := make([][]order.Batch, c.Logs())
+	for i := range c.Logs() {
 		var err error
 		if batches[i], err = a.checkLog(ctx, protocol.MemberID(i)); err != nil {
 			return nil, err
@@ -132,6 +139,9 @@ func (a *auditor) checkLog(ctx context.Context, log protocol.MemberID) ([]order.
 		}
 		before, at = b.Time, b.Size()
 		a.ends[log][at] = b.Root
+		if e := b.Extension(); len(e.Acts) > 0 {
+			a.acts[place{log, b.Old}] = e
+		}
 		if certified && at <= claim.Size {
 			out = append(out, batchOf(b))
 		} else {

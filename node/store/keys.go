@@ -22,7 +22,16 @@ import (
 //	/z/<second><log><old>   a batch of which a body expires in that second
 //	/s/state, /s/checkpoint where the order and the ledger stand
 //	/s/erased               where bodies were erased whose space is not given back
+//	/p/<id>                 a proposal and what has become of it
+//	/po/<id>                a proposal that is open
+//	/pp/<position>          the proposal at a place of the ledger
+//	/pa/<subject>/<position> the same, by the hash of its subject
+//	/pd/<position>          the proposal whose decision is there
+//	/ps/<subject>           a subject's version
+//	/pv/<id>/<position>     a vote on a proposal
+//	/pr/<id>/<position>     a report on a proposal
 //	/r/<key>                a small record of the API
+//	/d/<handler>            the position up to which a handler has been told of decisions
 //	/m/<name>               what the folder belongs to
 const (
 	spaceBatch       = "/b/"
@@ -39,7 +48,16 @@ const (
 	keyOrder         = "/s/state"
 	keyCheckpoint    = "/s/checkpoint"
 	keyErased        = "/s/erased"
+	spaceCase        = "/p/"
+	spaceOpen        = "/po/"
+	spaceProposal    = "/pp/"
+	spaceAbout       = "/pa/"
+	spaceDecided     = "/pd/"
+	spaceSubject     = "/ps/"
+	spaceVote        = "/pv/"
+	spaceReport      = "/pr/"
 	spaceRecord      = "/r/"
+	spaceDelivery    = "/d/"
 	spaceMeta        = "/m/"
 )
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strataos/strataos/node/store/pebbleds"
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/order"
@@ -72,7 +73,7 @@ func (s *Store) putLedger(b *pebbleds.WriteBatch, r machine.Record) error {
 		}
 		b.Set([]byte(keyCheckpoint), value)
 	default:
-		return fmt.Errorf("store: unknown record %T", r)
+		return s.putAccord(b, r)
 	}
 	return nil
 }
@@ -138,13 +139,16 @@ type stateRecord struct {
 	CutSize           uint64
 	CutRoot           protocol.Hash
 	CutTime           protocol.Micros
+	Decisions         uint64
+	Pending           protocol.Hash
 }
 
 func putState(b *pebbleds.WriteBatch, st chronos.State) error {
 	value, err := cbor.Marshal(stateRecord{
 		Members: st.Order.Members, First: st.Order.First, Base: st.Order.Base,
 		Round: st.Order.Round, Index: st.Order.Index, Emitted: st.Order.Emitted, Inserted: st.Order.Inserted,
-		Size: st.Size, Root: st.Root, Time: st.Time, CutSize: st.Cut.Size, CutRoot: st.Cut.Root, CutTime: st.Cut.Time,
+		Size: st.Size, Root: st.Root, Time: st.Accord.Time, CutSize: st.Cut.Size, CutRoot: st.Cut.Root, CutTime: st.Cut.Time,
+		Decisions: st.Accord.Size, Pending: st.Accord.Pending,
 	})
 	if err != nil {
 		return err
@@ -165,7 +169,7 @@ func (s *Store) loadState() error {
 	if err := cbor.Unmarshal(value, &r); err != nil {
 		return fmt.Errorf("store: state of the ledger: %w", err)
 	}
-	st := &chronos.State{Size: r.Size, Root: r.Root, Time: r.Time, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}}
+	st := &chronos.State{Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}, Accord: accord.State{Time: r.Time, Size: r.Decisions, Pending: r.Pending}}
 	st.Order = order.State{
 		Members: r.Members, First: r.First, Base: r.Base,
 		Round: r.Round, Index: r.Index, Emitted: r.Emitted, Inserted: r.Inserted,

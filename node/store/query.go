@@ -75,7 +75,7 @@ func (s *Store) Query(q Query) (*Page, error) {
 	if err != nil || !ok {
 		return &sr.page, err
 	}
-	sr.page.Size, sr.page.Time = st.Size, st.Time
+	sr.page.Size, sr.page.Time = st.Size, st.Accord.Time
 	if err := sr.bound(); err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/order"
 	"github.com/strataos/strataos/protocol/quorum"
@@ -32,6 +33,8 @@ type Ordered struct {
 	// largest of all ordered batches.
 	Size uint64
 	Time protocol.Micros
+	// Changes are the proposals that the runs have opened or brought to an end.
+	Changes []accord.Change
 }
 
 // Run is a stretch of the ledger that one batch has given: the entry at

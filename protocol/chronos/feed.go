@@ -44,7 +44,7 @@ func (m *Machine) loadFeed(log protocol.MemberID, st State) error {
 		if !ok || b.Old != at {
 			return fmt.Errorf("log %d has no batch that begins at %d", log, at)
 		}
-		f.taken = append(f.taken, extensionOf(b))
+		f.taken = append(f.taken, b.Extension())
 		m.pace.count(f.taken[len(f.taken)-1].Entries, 1)
 		at = b.Size()
 	}
@@ -112,7 +112,7 @@ func (m *Machine) next(log protocol.MemberID) (protocol.Extension, bool, error) 
 	if !ok || b.Old != at {
 		return protocol.Extension{}, false, fmt.Errorf("log %d is certified up to %d, and no stored batch begins at %d", log, f.known, at)
 	}
-	e := extensionOf(b)
+	e := b.Extension()
 	f.queue = append(f.queue, e)
 	return e, true, nil
 }

@@ -16,8 +16,6 @@ const rebaseLeaves = 8192
 // ledger is the log of everything in its order (rule C4).
 type ledger struct {
 	tail *merkle.Tail
-	// time is the largest time of all ordered batches.
-	time protocol.Micros
 	// cut is the newest checkpoint that the ledger has come to.
 	cut Cut
 }
@@ -33,7 +31,7 @@ func (m *Machine) loadLedger(st State) error {
 	if protocol.Hash(m.ledger.tail.Root()) != st.Root {
 		return fmt.Errorf("the ledger's tree of %d leaves has another root than was stored", st.Size)
 	}
-	m.ledger.time, m.ledger.cut = st.Time, st.Cut
+	m.ledger.cut = st.Cut
 	if st.Cut.Size > st.Size {
 		return fmt.Errorf("the ledger has %d leaves and a checkpoint at %d", st.Size, st.Cut.Size)
 	}
@@ -67,11 +65,14 @@ func (m *Machine) decide() error {
 	}
 	st := State{
 		Order: m.order.State(), Size: m.ledger.tail.Size(), Root: m.ledger.tail.Root(),
-		Time: m.ledger.time, Cut: m.ledger.cut,
+		Cut: m.ledger.cut, Accord: m.book.State(),
 	}
+	records, changes := m.book.Take()
+	m.records = append(m.records, records...)
 	seq := m.persistState(st, len(g.cuts) > 0)
+	m.book.Written(seq)
 	if len(g.runs) > 0 {
-		m.emit(Ordered{Runs: g.runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Time})
+		m.emit(Ordered{Runs: g.runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Accord.Time, Changes: changes})
 	}
 	return m.reached(seq, g.cuts)
 }
@@ -91,8 +92,11 @@ func (m *Machine) consume(d order.Decision, g *growth) error {
 		if err != nil {
 			return err
 		}
-		m.ledger.time = max(m.ledger.time, e.Time)
-		if len(e.Entries) > 0 {
+		extensions, err := m.book.Extend(e, m.committee.Name(e.Log), m.ledger.tail.Size())
+		if err != nil {
+			return err
+		}
+		for _, e := range extensions {
 			g.runs = append(g.runs, m.append(e))
 		}
 	}
@@ -149,11 +153,14 @@ func (m *Machine) forget(seq uint64) error {
 	return nil
 }
 
+// time is the ledger's: the largest of all ordered batches.
+func (m *Machine) time() protocol.Micros { return m.book.State().Time }
+
 // mayCut reports whether the ledger has grown since its newest checkpoint, and
 // its time has passed a multiple of the checkpoint interval.
 func (m *Machine) mayCut() bool {
 	l := &m.ledger
-	return l.tail.Size() > l.cut.Size && l.time >= m.nextCut()
+	return l.tail.Size() > l.cut.Size && m.time() >= m.nextCut()
 }
 
 // nextCut is the ledger's time from which there may be another checkpoint.
@@ -165,14 +172,14 @@ func (m *Machine) nextCut() protocol.Micros {
 // cut makes the ledger as it is now its newest checkpoint.
 func (m *Machine) cut() Cut {
 	l := &m.ledger
-	l.cut = Cut{Size: l.tail.Size(), Root: l.tail.Root(), Time: l.time}
+	l.cut = Cut{Size: l.tail.Size(), Root: l.tail.Root(), Time: m.time()}
 	return l.cut
 }
 
 // append adds the entries of an ordered batch to the ledger.
 func (m *Machine) append(e protocol.Extension) Run {
 	t := m.ledger.tail
-	run := Run{Position: t.Size(), Log: e.Log, Old: e.Old, Time: e.Time, LedgerTime: m.ledger.time, Entries: e.Entries}
+	run := Run{Position: t.Size(), Log: e.Log, Old: e.Old, Time: e.Time, LedgerTime: m.time(), Entries: e.Entries}
 	name := m.committee.Name(e.Log)
 	buf := make([]byte, 0, 256)
 	for i, entry := range e.Entries {

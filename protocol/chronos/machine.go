@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/merkle"
@@ -39,6 +40,7 @@ type Machine struct {
 	feeds  []feed
 	pace   pacer
 	ledger ledger
+	book   *accord.Book
 	heads  heads
 	halted bool
 
@@ -77,6 +79,9 @@ func New(cfg Config, store Storage) (*Machine, error) {
 func (m *Machine) load() error {
 	st, ok, err := m.store.State()
 	if err != nil {
+		return err
+	}
+	if m.book, err = accord.NewBook(m.store, st.Accord, m.committee); err != nil {
 		return err
 	}
 	if !ok {
@@ -151,6 +156,7 @@ func (m *Machine) dispatch(in Input) error {
 		if err := m.forget(in.Seq); err != nil {
 			return err
 		}
+		m.book.Durable(in.Seq)
 		m.persisted(in.Seq)
 	case PeerUp:
 		if m.committee.Has(in.Member) && in.Member != m.self {
@@ -214,7 +220,7 @@ type Status struct {
 func (m *Machine) Status() Status {
 	st := m.order.State()
 	return Status{
-		Size: m.ledger.tail.Size(), Time: m.ledger.time, Root: m.ledger.tail.Root(), Checkpoint: m.heads.cert.Size(),
+		Size: m.ledger.tail.Size(), Time: m.time(), Root: m.ledger.tail.Root(), Checkpoint: m.heads.cert.Size(),
 		Round: st.Round, Seen: st.Emitted, Unordered: m.pace.entries, Halted: m.halted,
 	}
 }

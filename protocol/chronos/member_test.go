@@ -7,6 +7,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -24,6 +25,11 @@ type ledgerStore struct{ ledger MemoryStorage }
 
 func (s *ledgerStore) Node(log protocol.MemberID, size uint64) (PutNode, bool, error) {
 	return s.ledger.Node(log, size)
+}
+func (s *ledgerStore) Case(id protocol.Hash) (accord.Case, bool, error) { return s.ledger.Case(id) }
+func (s *ledgerStore) OpenCases() ([]accord.Case, error)                { return s.ledger.OpenCases() }
+func (s *ledgerStore) Subject(name string) (accord.Subject, bool, error) {
+	return s.ledger.Subject(name)
 }
 func (s *ledgerStore) State() (State, bool, error)             { return s.ledger.State() }
 func (s *ledgerStore) Checkpoint() (quorum.Claim, bool, error) { return s.ledger.Checkpoint() }
@@ -234,7 +240,7 @@ func (m *member) extend(b *wire.Batch, record witness.PutBatch) {
 		m.c.t.Fatal(err)
 	}
 	m.author.certified[b.Author] = b.Size()
-	m.step(Extended{Batches: []protocol.Extension{extensionOf(b)}})
+	m.step(Extended{Batches: []protocol.Extension{b.Extension()}})
 }
 
 // joinAgain has what has gathered come.
@@ -258,7 +264,7 @@ func putBatch(t fataler, b *wire.Batch) witness.PutBatch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := witness.PutBatch{Log: b.Author, Old: b.Old, Encoded: encoded, Entries: extensionOf(b).Entries}
+	r := witness.PutBatch{Log: b.Author, Old: b.Old, Encoded: encoded, Entries: b.Extension().Entries}
 	r.Hashes = make([]tlog.Hash, tlog.StoredHashCount(int64(b.Size()))-tlog.StoredHashCount(int64(b.Old)))
 	for i := range r.Hashes {
 		r.Hashes[i] = sha256.Sum256(encoded)

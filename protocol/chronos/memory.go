@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/quorum"
 )
@@ -22,6 +23,10 @@ type MemoryStorage struct {
 	hashes []tlog.Hash
 	state  *State
 	claim  quorum.Claim
+	// Accord has what the decisions are made of, and decisions the batches of
+	// their log, in order.
+	Accord    accord.MemoryStorage
+	decisions []accord.PutDecisions
 }
 
 // Clone returns a copy that does not change with the original.
@@ -32,6 +37,7 @@ func (s *MemoryStorage) Clone() MemoryStorage {
 		out.nodes[id] = slices.Clone(out.nodes[id])
 	}
 	out.runs, out.hashes = slices.Clone(s.runs), slices.Clone(s.hashes)
+	out.Accord, out.decisions = s.Accord.Clone(), slices.Clone(s.decisions)
 	return out
 }
 
@@ -47,8 +53,11 @@ func (s *MemoryStorage) Apply(r machine.Record) (bool, error) {
 		s.state = &r.State
 	case PutCheckpoint:
 		s.claim = r.Claim
+	case accord.PutDecisions:
+		i := sort.Search(len(s.decisions), func(i int) bool { return s.decisions[i].Old >= r.Old })
+		s.decisions = append(s.decisions[:i:i], r)
 	default:
-		return false, nil
+		return s.Accord.Apply(r), nil
 	}
 	return true, nil
 }
@@ -87,6 +96,27 @@ func (s *MemoryStorage) putRun(r PutRun) error {
 
 // Runs returns the ledger.
 func (s *MemoryStorage) Runs() []Run { return s.runs }
+
+// Decision returns the encoded batch of the log of decisions that holds a leaf,
+// or nil if the log is shorter.
+func (s *MemoryStorage) Decision(leaf uint64) []byte {
+	i := sort.Search(len(s.decisions), func(i int) bool { return s.decisions[i].Old > leaf })
+	if i == 0 || leaf > s.decisions[i-1].Old+uint64(len(s.decisions[i-1].Entries)) {
+		return nil
+	}
+	return s.decisions[i-1].Encoded
+}
+
+// Case implements Storage.
+func (s *MemoryStorage) Case(id protocol.Hash) (accord.Case, bool, error) { return s.Accord.Case(id) }
+
+// OpenCases implements Storage.
+func (s *MemoryStorage) OpenCases() ([]accord.Case, error) { return s.Accord.OpenCases() }
+
+// Subject implements Storage.
+func (s *MemoryStorage) Subject(name string) (accord.Subject, bool, error) {
+	return s.Accord.Subject(name)
+}
 
 // Node implements Storage.
 func (s *MemoryStorage) Node(log protocol.MemberID, size uint64) (PutNode, bool, error) {

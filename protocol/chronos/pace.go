@@ -149,6 +149,25 @@ func (p *pacer) mayGo(now protocol.Micros) bool {
 	return false
 }
 
+// idleUntil is from when on another round is wanted though everything is ordered,
+// or false if none is.
+func (p *pacer) idleUntil(m *Machine) (protocol.Micros, bool) {
+	var until protocol.Micros
+	wanted := false
+	if m.ledger.tail.Size() > m.ledger.cut.Size {
+		// Only a checkpoint is missing: two rounds from when there may be one.
+		wanted = true
+		if next := m.nextCut(); next <= m.now+2*m.params.Checkpoint() {
+			until = next
+		}
+	}
+	if due := m.book.Due(); due != 0 && (!wanted || due < until) {
+		// The ledger's time must pass a deadline.
+		wanted, until = true, due+1
+	}
+	return until, wanted
+}
+
 // isDue reports whether this member should claim the next round now.
 func (p *pacer) isDue(m *Machine) bool {
 	if p.urgent > 0 || p.own < p.stir {
@@ -159,13 +178,11 @@ func (p *pacer) isDue(m *Machine) bool {
 		at = m.now // the clock has jumped back
 	}
 	if p.entries == 0 {
-		if m.ledger.tail.Size() == m.ledger.cut.Size {
-			return false // everything is ordered and under a checkpoint
+		wanted, ok := p.idleUntil(m)
+		if !ok {
+			return false
 		}
-		// Only a checkpoint is missing: two rounds from when there may be one.
-		if next := m.nextCut(); next <= m.now+2*m.params.Checkpoint() {
-			at = max(at, next)
-		}
+		at = max(at, wanted)
 	}
 	if at <= m.now {
 		return true

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/order"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
@@ -30,17 +31,18 @@ type Storage interface {
 	Checkpoint() (quorum.Claim, bool, error)
 	// LedgerHashes reads the stored hashes of the ledger's tree.
 	LedgerHashes() tlog.HashReader
+	accord.Storage
 }
 
 // State is from where the order and the ledger go on.
 type State struct {
 	Order order.State
-	// Size, Root and Time are those of the ledger, and Cut is its newest
-	// checkpoint.
+	// Size and Root are those of the ledger, and Cut is its newest checkpoint.
 	Size uint64
 	Root protocol.Hash
-	Time protocol.Micros
 	Cut  Cut
+	// Accord has the ledger's time.
+	Accord accord.State
 }
 
 // Cut is a checkpoint that every member comes to: a size of the ledger, the root
@@ -83,7 +85,7 @@ func ReadNode(s Storage, p protocol.Params, log protocol.MemberID, size uint64) 
 	case int(log) >= len(rec.Clock):
 		return order.Node{}, fmt.Errorf("what is stored of the past of log %d at %d is damaged", log, size)
 	}
-	n := order.Node{Batch: orderBatch(extensionOf(b)), Round: rec.Round, Clock: append(order.Clock(nil), rec.Clock...), Rounds: rec.Rounds}
+	n := order.Node{Batch: orderBatch(b.Extension()), Round: rec.Round, Clock: append(order.Clock(nil), rec.Clock...), Rounds: rec.Rounds}
 	n.Clock[log] = size
 	return n, nil
 }
@@ -97,18 +99,6 @@ type past struct {
 // Node implements order.Past.
 func (p past) Node(log protocol.MemberID, size uint64) (order.Node, error) {
 	return ReadNode(p.store, p.params, log, size)
-}
-
-// extensionOf is what the order takes of a stored batch.
-func extensionOf(b *wire.Batch) protocol.Extension {
-	e := protocol.Extension{
-		Log: b.Author, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time, Parents: b.Parents,
-		Entries: make([]protocol.Entry, len(b.Items)),
-	}
-	for i := range b.Items {
-		e.Entries[i] = b.Items[i].Entry(b.Time)
-	}
-	return e
 }
 
 func orderBatch(e protocol.Extension) order.Batch {

@@ -196,7 +196,7 @@ func TestDamagedState(t *testing.T) {
 	may := map[string]func(f *failing){
 		"round far ahead": func(f *failing) { f.state = func(s *State) { s.Order.Round = 1 << 62 } },
 		"round far back":  func(f *failing) { f.state = func(s *State) { s.Order.Round = 0 } },
-		"time far ahead":  func(f *failing) { f.state = func(s *State) { s.Time = protocol.MaxMicros } },
+		"time far ahead":  func(f *failing) { f.state = func(s *State) { s.Accord.Time = protocol.MaxMicros } },
 		"later cut":       func(f *failing) { f.state = func(s *State) { s.Cut.Time = protocol.MaxMicros } },
 		"nothing emitted": func(f *failing) { f.state = func(s *State) { clear(s.Order.Emitted) } },
 	}
@@ -258,7 +258,7 @@ func TestGaps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			all, at = append(all, extensionOf(b)), b.Size()
+			all, at = append(all, b.Extension()), b.Size()
 		}
 	}
 	c.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })

@@ -254,6 +254,22 @@ func appendString(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
+// AppendString appends the JSON string of a valid UTF-8 text, in RFC 8785 form.
+func AppendString(dst []byte, text string) []byte {
+	dst = append(dst, '"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < 0x20:
+			dst = appendControl(dst, c)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
 func appendControl(dst []byte, c byte) []byte {
 	switch c {
 	case '\b':

@@ -14,6 +14,8 @@ type Decision struct {
 	Round     uint64
 	Member    protocol.MemberID
 	Committed bool
+	// Index is the slot's place in its round, from 0 on.
+	Index int
 	// EndsRound says that the slot is the last of its round: a place that every
 	// member comes to.
 	EndsRound bool
@@ -39,7 +41,7 @@ func (o *Order) Decide() ([]Decision, error) {
 		if v == undecided {
 			return out, nil
 		}
-		d := Decision{Round: o.round, Member: o.members[i], EndsRound: o.index == len(o.members)-1}
+		d := Decision{Round: o.round, Member: o.members[i], Index: o.index, EndsRound: o.index == len(o.members)-1}
 		if v == committed {
 			d.Committed = true
 			var err error

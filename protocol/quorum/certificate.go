@@ -24,8 +24,11 @@ func (c Cosignature) Signature() cosign.Signature {
 // Claim is a certificate as somebody else tells it: nothing of it has been
 // checked. It is the stored and the sent form of a Certificate.
 type Claim struct {
-	_      struct{} `cbor:",toarray"`
-	Log    protocol.MemberID
+	_   struct{} `cbor:",toarray"`
+	Log protocol.MemberID
+	// Epoch is the one whose committee the signers are a quorum of. They do not
+	// sign it: the same cosignatures may be a quorum of several epochs.
+	Epoch  uint64
 	Size   uint64
 	Root   protocol.Hash
 	Cosigs []Cosignature // in member order, no member twice
@@ -39,6 +42,15 @@ type Certificate struct {
 
 // Log is the member whose log is certified.
 func (c *Certificate) Log() protocol.MemberID { return c.claim.Log }
+
+// Epoch is the one whose committee the signers are a quorum of; 0 for a nil
+// certificate.
+func (c *Certificate) Epoch() uint64 {
+	if c == nil {
+		return 0
+	}
+	return c.claim.Epoch
+}
 
 // Size is the number of leaves certified; 0 for a nil certificate.
 func (c *Certificate) Size() uint64 {
@@ -57,8 +69,12 @@ func (c *Certificate) Cosignatures() []Cosignature { return c.claim.Cosigs }
 // Claim is the form to store and to send.
 func (c *Certificate) Claim() Claim { return c.claim }
 
-// Verify checks every cosignature of a claim and that they are a quorum's.
+// Verify checks every cosignature of a claim and that they are a quorum's of
+// this committee, which must be the one that the claim names.
 func (c *Committee) Verify(claim Claim) (*Certificate, error) {
+	if claim.Epoch != c.Epoch() {
+		return nil, fmt.Errorf("certificate: of epoch %d, not %d", claim.Epoch, c.Epoch())
+	}
 	if !c.HasLog(claim.Log) {
 		return nil, fmt.Errorf("certificate: log %d is neither a member's nor the ledger", claim.Log)
 	}
@@ -70,6 +86,9 @@ func (c *Committee) Verify(claim Claim) (*Certificate, error) {
 		if !c.Has(s.Member) || i > 0 && claim.Cosigs[i-1].Member >= s.Member {
 			return nil, fmt.Errorf("certificate: cosignature %d: member %d is unknown, repeated or out of order", i, s.Member)
 		}
+		if !c.counts(s.Member, s.Time) {
+			return nil, fmt.Errorf("certificate: cosignature of %s is older than epoch %d", c.Name(s.Member), c.Epoch())
+		}
 		if !c.verifiers[s.Member].Verify(cp, s.Signature()) {
 			return nil, fmt.Errorf("certificate: cosignature of %s does not verify", c.Name(s.Member))
 		}
@@ -80,8 +99,8 @@ func (c *Committee) Verify(claim Claim) (*Certificate, error) {
 	return &Certificate{claim: claim}, nil
 }
 
-// Tally gathers the verified votes for one tree head. Its root is fixed when
-// it is made, so votes for another root cannot be counted.
+// Tally gathers the verified votes of one epoch's members for one tree head. Its
+// root is fixed when it is made, so votes for another root cannot be counted.
 type Tally struct {
 	committee *Committee
 	cp        cosign.Checkpoint
@@ -95,9 +114,9 @@ func (c *Committee) NewTally(log protocol.MemberID, size uint64, root protocol.H
 }
 
 // Add verifies a vote and counts it, once a member. It answers whether the
-// vote was new and valid.
+// vote was new and valid, and counts in the epoch.
 func (t *Tally) Add(v Cosignature) bool {
-	if !t.committee.Has(v.Member) || t.Has(v.Member) ||
+	if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) ||
 		!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {
 		return false
 	}
@@ -105,8 +124,12 @@ func (t *Tally) Add(v Cosignature) bool {
 	return true
 }
 
-// AddVerified counts a member's vote that the caller made or has verified.
+// AddVerified counts a member's vote that the caller made or has verified, if it
+// counts in the epoch.
 func (t *Tally) AddVerified(v Cosignature) {
+	if !t.committee.counts(v.Member, v.Time) {
+		return
+	}
 	i, found := slices.BinarySearchFunc(t.votes, v.Member, byMember)
 	if !found {
 		t.votes = slices.Insert(t.votes, i, v)
@@ -118,6 +141,9 @@ func (t *Tally) AddVerified(v Cosignature) {
 // that the claim is not what this committee may say; valid votes that came
 // before the invalid one are counted.
 func (t *Tally) Take(claim Claim) error {
+	if claim.Epoch != t.committee.Epoch() {
+		return fmt.Errorf("certificate: of epoch %d, not %d", claim.Epoch, t.committee.Epoch())
+	}
 	if claim.Log != t.log || claim.Size != t.cp.Size || claim.Root != t.cp.Root {
 		return fmt.Errorf("certificate: of another tree head")
 	}
@@ -129,7 +155,7 @@ func (t *Tally) Take(claim Claim) error {
 			return nil
 		}
 		if !t.Has(s.Member) && !t.Add(s) {
-			return fmt.Errorf("certificate: cosignature of %s does not verify", t.committee.Name(s.Member))
+			return fmt.Errorf("certificate: cosignature of %s does not verify, or is older than epoch %d", t.committee.Name(s.Member), claim.Epoch)
 		}
 	}
 	if t.Len() < t.committee.Quorum() {
@@ -162,6 +188,6 @@ func (t *Tally) Certificate() *Certificate {
 		return nil
 	}
 	return &Certificate{claim: Claim{
-		Log: t.log, Size: t.cp.Size, Root: t.cp.Root, Cosigs: slices.Clone(t.votes),
+		Log: t.log, Epoch: t.committee.Epoch(), Size: t.cp.Size, Root: t.cp.Root, Cosigs: slices.Clone(t.votes),
 	}}
 }

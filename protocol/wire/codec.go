@@ -14,7 +14,7 @@ import (
 // Bounds of what a decoded message holds.
 const (
 	MaxItems      = 65_536
-	MaxParents    = protocol.MaxMembers
+	MaxParents    = protocol.MaxRoster
 	MaxVotes      = 1_024
 	MaxRangeItems = 256
 	MaxProof      = 128
@@ -145,7 +145,7 @@ func checkBounds(m Message) error {
 	case *Votes:
 		return atMost("votes", len(m.Votes), MaxVotes)
 	case *Heads:
-		return atMost("heads", len(m.Heads), protocol.MaxMembers)
+		return atMost("heads", len(m.Heads), protocol.MaxRoster)
 	case *Range:
 		for _, it := range m.Items {
 			if err := checkClaim("items.cert", it.Cert); err != nil {
@@ -176,6 +176,8 @@ func checkBatch(b *Batch) error {
 		switch it := &b.Items[i]; {
 		case it.TTL > protocol.MaxTTL:
 			return fmt.Errorf("items[%d].ttl: %d seconds, at most %d are allowed", i, it.TTL, int64(protocol.MaxTTL))
+		case it.Kind.IsAccord() && it.TTL != 0:
+			return fmt.Errorf("items[%d].ttl: is %d; what decisions are made of is kept", i, it.TTL)
 		case it.Erased && (it.TTL == 0 || len(it.Body) != len(protocol.Hash{})):
 			return fmt.Errorf("items[%d]: erased without a time to live, or without its hash", i)
 		}

@@ -74,6 +74,30 @@ func (b *Batch) Header() protocol.Header {
 	return protocol.Header{Epoch: b.Epoch, Round: b.Round, Time: b.Time, Parents: b.Parents}
 }
 
+// Acts are the bodies of the items that Accord reads. They share memory with the
+// batch.
+func (b *Batch) Acts() []protocol.Act {
+	var out []protocol.Act
+	for i := range b.Items {
+		if b.Items[i].Kind.IsAccord() {
+			out = append(out, protocol.Act{Item: i, Body: b.Items[i].Body})
+		}
+	}
+	return out
+}
+
+// Extension is what the order takes of the batch.
+func (b *Batch) Extension() protocol.Extension {
+	e := protocol.Extension{
+		Log: b.Author, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time, Parents: b.Parents,
+		Entries: make([]protocol.Entry, len(b.Items)), Acts: b.Acts(),
+	}
+	for i := range b.Items {
+		e.Entries[i] = b.Items[i].Entry(b.Time)
+	}
+	return e
+}
+
 // AuthorVote is the author's cosignature of the new tree head.
 func (b *Batch) AuthorVote() quorum.Cosignature {
 	return quorum.Cosignature{Member: b.Author, Time: b.CosignTime, Sig: b.Cosignature}
@@ -118,6 +142,9 @@ type Vote struct {
 // Heads says how much of each log its sender stores.
 type Heads struct {
 	_ struct{} `cbor:",toarray"`
+	// Epoch is the newest epoch that the sender has entered: it votes in none
+	// before it any more.
+	Epoch uint64
 	// Want asks for the receiver's heads in return.
 	Want  bool
 	Heads []Head
@@ -147,6 +174,9 @@ type RangeRequest struct {
 	_    struct{} `cbor:",toarray"`
 	Log  protocol.MemberID
 	From uint64
+	// Epoch is the newest one that the sender knows: it can verify no
+	// certificate of a later one.
+	Epoch uint64
 }
 
 // Range answers a RangeRequest with consecutive batches.
@@ -155,8 +185,8 @@ type Range struct {
 	Log   protocol.MemberID
 	From  uint64
 	Items []RangeItem
-	// Head is the newest certificate the sender holds; without cosignatures
-	// it holds none.
+	// Head is the newest certificate the sender holds that the receiver can
+	// verify; without cosignatures it holds none.
 	Head quorum.Claim
 	// More says that the sender stores further batches.
 	More bool

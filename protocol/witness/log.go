@@ -46,7 +46,7 @@ type mark struct {
 func extensionOf(b *wire.Batch, entries []protocol.Entry) *protocol.Extension {
 	return &protocol.Extension{
 		Log: b.Author, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time,
-		Parents: b.Parents, Entries: entries,
+		Parents: b.Parents, Entries: entries, Acts: b.Acts(),
 	}
 }
 

@@ -71,8 +71,8 @@ var table = []mutant{
 		"unsigned-votes", "counts votes without verifying them",
 		"protocol/quorum/certificate.go",
 		[]edit{{
-			"if !t.committee.Has(v.Member) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
-			"if !t.committee.Has(v.Member) || t.Has(v.Member) {",
+			"if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
+			"if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) {",
 		}},
 	},
 	{
@@ -206,7 +206,7 @@ var table = []mutant{
 	{
 		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
 		"protocol/chronos/ledger.go",
-		[]edit{{"l.time >= m.nextCut()", "m.now >= m.nextCut()"}},
+		[]edit{{"m.time() >= m.nextCut()", "m.now >= m.nextCut()"}},
 	},
 	{
 		"unsigned-checkpoints", "takes certificates of the ledger without verifying them",

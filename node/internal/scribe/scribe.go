@@ -56,7 +56,7 @@ func New(t testing.TB, c *quorum.Committee, p protocol.Params, signers []*cosign
 	}
 	return &Scribe{
 		Committee: c, Signers: signers, Store: store, Now: now, t: t, machine: m,
-		Tails: make([]merkle.Tail, c.N()), heads: make([]head, c.N()), Silent: map[protocol.MemberID]bool{},
+		Tails: make([]merkle.Tail, c.Logs()), heads: make([]head, c.Logs()), Silent: map[protocol.MemberID]bool{},
 	}
 }
 
@@ -97,9 +97,8 @@ func (s *Scribe) seal(b *wire.Batch) []machine.Record {
 		put.Entries = append(put.Entries, e)
 	}
 	b.Root = tail.Root()
-	claim := quorum.Claim{Log: b.Author, Size: b.Size(), Root: b.Root}
-	for i := range s.Committee.N() {
-		id := protocol.MemberID(i)
+	claim := quorum.Claim{Log: b.Author, Epoch: s.Committee.Epoch(), Size: b.Size(), Root: b.Root}
+	for _, id := range s.Committee.Members() {
 		if len(claim.Cosigs) == s.Committee.Quorum()-1 && id < b.Author {
 			continue // there is room for the author
 		}
@@ -128,10 +127,7 @@ func (s *Scribe) cosign(voter, log protocol.MemberID, size uint64, root protocol
 // empty batches of all members in new rounds.
 func (s *Scribe) Settle() {
 	s.t.Helper()
-	all := make([]protocol.MemberID, s.Committee.N())
-	for i := range all {
-		all[i] = protocol.MemberID(i)
-	}
+	all := s.Committee.Members()
 	for range 6 {
 		s.round++
 		s.Now += protocol.Second / 2
@@ -172,9 +168,8 @@ func (s *Scribe) step(inputs ...chronos.Input) {
 // others are the cosignatures of the other members for a ledger's head.
 func (s *Scribe) others(h wire.Signed) []chronos.Input {
 	var out []chronos.Input
-	for i := 1; i < s.Committee.N(); i++ {
-		id := protocol.MemberID(i)
-		if s.Silent[id] {
+	for _, id := range s.Committee.Members() {
+		if id == 0 || s.Silent[id] {
 			continue
 		}
 		c := s.cosign(id, protocol.Ledger, h.Size, h.Root)
