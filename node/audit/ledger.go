@@ -114,8 +114,13 @@ type history struct {
 	cuts     map[uint64]protocol.Micros
 	accord   accord.MemoryStorage
 	position uint64
+	interval protocol.Micros // of checkpoints
+	// last is the size at the newest checkpoint, and cut the ledger's time there.
+	last uint64
+	cut  protocol.Micros
 	// book is the state of the decisions where the stored order stands.
-	book accord.State
+	book   accord.State
+	stored order.State
 }
 
 // take appends an ordered batch, and what it decides, to the ledger.
@@ -165,28 +170,24 @@ func (a *auditor) extension(b order.Batch) protocol.Extension {
 	return protocol.Extension{Log: b.Log, Old: b.Old, Size: b.Size, Time: b.Time, Entries: make([]protocol.Entry, b.Size-b.Old-1)}
 }
 
-// isBefore reports whether a decision is the last one before an order of so many
-// members stands where it does.
-func isBefore(d order.Decision, st order.State, members int) bool {
-	if chronos.EndsRound(d, members) {
+// isBefore reports whether a decision is the last one before an order stands where
+// it does.
+func isBefore(d order.Decision, st order.State) bool {
+	if d.EndsRound {
 		return st.Round == d.Round+1 && st.Index == 0
 	}
-	n := uint64(members)
-	return st.Round == d.Round && uint64(st.Index) == (uint64(d.Member)+d.Round%n)%n+1
+	return st.Round == d.Round && st.Index == d.Index+1
 }
 
 // replay orders the certified parts of the logs. It notes the decisions' state
 // where the stored order stands.
 func (a *auditor) replay(ctx context.Context, batches [][]order.Batch, stored order.State) (*history, error) {
 	o := order.New(a.committee.N(), noPast{})
-	past := &history{cuts: map[uint64]protocol.Micros{}}
+	past := &history{interval: a.params.Checkpoint(), stored: stored, cuts: map[uint64]protocol.Micros{}}
 	book, err := accord.NewBook(&past.accord, accord.State{}, a.committee)
 	if err != nil {
 		return nil, err
 	}
-	var last uint64
-	var cut protocol.Micros
-	interval := a.params.Checkpoint()
 	next := make([]int, len(batches))
 	for progress := true; progress; {
 		progress = false
@@ -206,25 +207,38 @@ func (a *auditor) replay(ctx context.Context, batches [][]order.Batch, stored or
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		decisions, err := o.Decide()
-		if err != nil {
+		if err := a.decide(o, book, past); err != nil {
 			return nil, err
+		}
+	}
+	return past, nil
+}
+
+// decide appends what the order decides.
+func (a *auditor) decide(o *order.Order, book *accord.Book, past *history) error {
+	for {
+		decisions, err := o.Decide()
+		if err != nil || len(decisions) == 0 {
+			return err
 		}
 		for _, d := range decisions {
 			for _, b := range d.Batches {
 				if err := past.take(book, a.committee.Name(b.Log), a.extension(b)); err != nil {
-					return nil, err
+					return err
 				}
 			}
-			if isBefore(d, stored, a.committee.N()) {
-				past.book = book.State()
-			}
-			now := book.State().Time
-			if chronos.EndsRound(d, a.committee.N()) && past.position > last && now >= (cut/interval+1)*interval {
-				last, cut = past.position, now
-				past.cuts[last] = now
-			}
+			past.passed(d, book.State())
 		}
 	}
-	return past, nil
+}
+
+// passed notes what is there when a slot is decided.
+func (h *history) passed(d order.Decision, book accord.State) {
+	if isBefore(d, h.stored) {
+		h.book = book
+	}
+	if d.EndsRound && h.position > h.last && book.Time >= (h.cut/h.interval+1)*h.interval {
+		h.last, h.cut = h.position, book.Time
+		h.cuts[h.last] = book.Time
+	}
 }
