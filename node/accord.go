@@ -6,7 +6,6 @@ import (
 	"errors"
 
 	"github.com/strataos/strataos/actors"
-	"github.com/strataos/strataos/node/config"
 	"github.com/strataos/strataos/node/deliver"
 	"github.com/strataos/strataos/node/policy"
 	"github.com/strataos/strataos/node/webhook"
@@ -16,23 +15,20 @@ import (
 
 // openAccord makes what votes for this node, and what has decisions carried out.
 func (n *Node) openAccord() error {
-	rules, err := config.LoadAccord(n.cfg.Accord)
-	if err != nil {
-		return err
-	}
 	clock := webhook.SystemClock()
+	var err error
 	n.voter, err = policy.New(policy.Config{
-		Network: n.genesis.Network, Member: n.cfg.Member, Rules: rules.Policies, Clock: clock,
+		Network: n.genesis.Network, Member: n.cfg.Member, Rules: n.cfg.Policies, Clock: clock,
 	})
 	if err != nil {
 		return err
 	}
 	n.deliverer, err = deliver.New(deliver.Config{
-		Network: n.genesis.Network, Member: n.cfg.Member, Handlers: rules.Handlers,
+		Network: n.genesis.Network, Member: n.cfg.Member, Handlers: n.cfg.Handlers,
 		Source: n.store.Deliveries(), Positions: n.store.Deliveries(), Report: n.report,
 		Clock: clock, Logger: n.logger.With("part", "accord"),
 	})
-	n.delivers = len(rules.Handlers) > 0
+	n.delivers = len(n.cfg.Handlers) > 0
 	return err
 }
 

@@ -4,16 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/strataos/strataos/actors"
-	"github.com/strataos/strataos/node/config"
 	"github.com/strataos/strataos/node/policy"
-	"github.com/strataos/strataos/node/setup"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 )
@@ -22,14 +18,8 @@ import (
 func newAgreeing(t testing.TB, n int) *cluster {
 	t.Helper()
 	c := newClusterOf(t, n, 0)
-	rules, err := json.Marshal(config.Accord{Policies: []policy.Rule{{Action: "demo.**", Vote: "accept"}, {Action: "bad.*", Vote: "reject"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range n {
-		if err := os.WriteFile(filepath.Join(filepath.Dir(c.configs[i].Genesis), fmt.Sprintf("node-%d", i+1), setup.AccordFile), rules, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		c.configs[i].Policies = []policy.Rule{{Action: "demo.**", Vote: "accept"}, {Action: "bad.*", Vote: "reject"}}
 		c.start(i)
 	}
 	for i := range n {

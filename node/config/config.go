@@ -14,6 +14,9 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/multiformats/go-multiaddr"
+
+	"github.com/strataos/strataos/node/deliver"
+	"github.com/strataos/strataos/node/policy"
 )
 
 // maxFileBytes bounds the size of a configuration file.
@@ -27,7 +30,6 @@ type Config struct {
 	SigningKey      string            // file
 	PeerKey         string            // file
 	Tokens          string            // file
-	Accord          string            // file; see Accord
 	P2PListen       []string          // multiaddrs; empty means those of the genesis
 	P2PDial         map[string]string // multiaddr by member, instead of those of the genesis
 	HTTPListen      string            // host:port
@@ -35,6 +37,11 @@ type Config struct {
 	LogLevel        string            // debug, info, warn, error
 	LogFormat       string            // text, json
 	MemTableMB      int               // size of the store's write buffer
+
+	// Policies are how the node votes on proposals, and Handlers what it tells
+	// of decisions. They are in the file only.
+	Policies []policy.Rule
+	Handlers []deliver.Handler
 }
 
 // Source says where a value came from.
@@ -96,7 +103,6 @@ var Settings = []Setting{
 	{Key: "signing_key", Usage: "file of the key that signs logs and votes", init: "signing.key", path: true, set: text(func(c *Config) *string { return &c.SigningKey })},
 	{Key: "peer_key", Usage: "file of the key that peers know the node by", init: "peer.key", path: true, set: text(func(c *Config) *string { return &c.PeerKey })},
 	{Key: "tokens", Usage: "file of the API's tokens", init: "tokens.json", path: true, set: text(func(c *Config) *string { return &c.Tokens })},
-	{Key: "accord", Usage: "file of how the node votes, and of who carries out what is decided (default: votes are left to persons)", path: true, set: text(func(c *Config) *string { return &c.Accord })},
 	{Key: "p2p.listen", Usage: "multiaddrs to listen on for peers, with commas between (default: those in the genesis)", set: func(c *Config, v string) error {
 		c.P2PListen = nil
 		for _, a := range strings.Split(v, ",") {
@@ -142,9 +148,18 @@ var Settings = []Setting{
 // directory. environ is in the form of os.Environ; flags has the flags that
 // were given, by name.
 func Load(file string, environ []string, flags map[string]string) (*Config, []Value, error) {
-	fromFile, base, err := readFile(file)
+	tree, base, err := readFile(file)
 	if err != nil {
 		return nil, nil, err
+	}
+	c := &Config{}
+	lists, err := c.readAccord(tree, base, Source("file "+file))
+	fromFile := map[string]string{}
+	if err == nil {
+		err = flatten(fromFile, "", tree)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("configuration: %s: %w", file, err)
 	}
 	env := map[string]string{}
 	for _, kv := range environ {
@@ -152,7 +167,6 @@ func Load(file string, environ []string, flags map[string]string) (*Config, []Va
 			env[k] = v
 		}
 	}
-	c := &Config{}
 	var values []Value
 	for _, s := range Settings {
 		v, dir := Value{Key: s.Key, Value: s.init, Source: "default"}, base
@@ -179,7 +193,7 @@ func Load(file string, environ []string, flags map[string]string) (*Config, []Va
 	for key := range fromFile {
 		return nil, nil, fmt.Errorf("%s: %s is not a setting; `strata config` lists them", file, key)
 	}
-	return c, values, nil
+	return c, append(values, lists...), nil
 }
 
 // Validate reports what makes the configuration unfit to run a node.
@@ -205,7 +219,10 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("p2p.dial: %s: %q is not a multiaddr such as /ip4/10.0.0.7/tcp/9401: %w", name, a, err)
 		}
 	}
-	return nil
+	if err := policy.Check(c.Policies); err != nil {
+		return err
+	}
+	return deliver.Check(c.Handlers)
 }
 
 func absolute(dir, path string) (string, error) {
@@ -215,11 +232,10 @@ func absolute(dir, path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// readFile reads a TOML file into dotted keys, and returns its folder.
-func readFile(file string) (map[string]string, string, error) {
-	values := map[string]string{}
+// readFile reads a TOML file, and returns its folder.
+func readFile(file string) (map[string]any, string, error) {
 	if file == "" {
-		return values, "", nil
+		return nil, "", nil
 	}
 	info, err := os.Stat(file)
 	if err != nil {
@@ -232,13 +248,11 @@ func readFile(file string) (map[string]string, string, error) {
 	if _, err := toml.DecodeFile(file, &tree); err != nil {
 		return nil, "", fmt.Errorf("configuration: %s: %w", file, err)
 	}
-	if err := flatten(values, "", tree); err != nil {
-		return nil, "", fmt.Errorf("configuration: %s: %w", file, err)
-	}
 	dir, err := filepath.Abs(filepath.Dir(file))
-	return values, dir, err
+	return tree, dir, err
 }
 
+// flatten makes dotted keys of tables.
 func flatten(out map[string]string, prefix string, tree map[string]any) error {
 	for key, v := range tree {
 		key = prefix + key

@@ -147,12 +147,13 @@ func TestValidate(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add("member = \"a\"\n[http]\nlisten = \"127.0.0.1:1\"\n")
 	f.Add("[p2p]\nlisten = [\"x\"]")
+	f.Add("[[accord.policies]]\naction = \"a\"\nvote = \"accept\"\n[[accord.handlers]]\nname = \"a\"")
 	file := filepath.Join(f.TempDir(), "config.toml")
 	f.Fuzz(func(t *testing.T, text string) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if c, values, err := Load(file, nil, nil); err == nil && (c == nil || len(values) != len(Settings)) {
+		if c, values, err := Load(file, nil, nil); err == nil && (c == nil || len(values) != len(Settings)+len(c.Policies)+len(c.Handlers)) {
 			t.Errorf("%q: %v %v", text, c, values)
 		}
 	})

@@ -47,6 +47,9 @@ type Handler struct {
 	AllowHTTP bool `json:"allow_http,omitempty"`
 }
 
+// String is the handler in brief.
+func (h Handler) String() string { return h.Name + ": " + h.Action + " to " + h.URL }
+
 // Check reports what is wrong with handlers, as a FieldError under the name that
 // they have in the configuration. It does not read the files of secrets.
 func Check(handlers []Handler) error {

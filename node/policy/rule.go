@@ -41,6 +41,18 @@ type Rule struct {
 	Webhook *Webhook `json:"webhook,omitempty"`
 }
 
+// String is the rule in brief.
+func (r Rule) String() string {
+	text := r.Vote + " " + r.Action
+	if r.Proposer != "" {
+		text += " by " + r.Proposer
+	}
+	if w := r.Webhook; w != nil {
+		text += fmt.Sprintf(" (%s, silence: %s)", w.URL, w.Silence)
+	}
+	return text
+}
+
 // Webhook is a service that is asked for a vote.
 type Webhook struct {
 	URL        string `json:"url"`

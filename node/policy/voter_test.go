@@ -85,6 +85,9 @@ func newService(t *testing.T, change func(*Webhook), answer func(try int64, w ht
 	return s
 }
 
+// anyTries is where the service may not have seen tries that were over in no time.
+const anyTries = -1
+
 func (s *service) expect(t *testing.T, want Verdict, tries int64) {
 	t.Helper()
 	got, err := s.Decide(t.Context(), proposal("ask.this", "node-2"))
@@ -95,7 +98,7 @@ func (s *service) expect(t *testing.T, want Verdict, tries int64) {
 	if err != nil || got != want || (expectNote == "") != (note == "") || !strings.Contains(note, expectNote) {
 		t.Errorf("%+v, note %q, %v; want %+v, note %q", got, note, err, want, expectNote)
 	}
-	if n := s.tries.Load(); n != tries {
+	if n := s.tries.Load(); n != tries && tries != anyTries {
 		t.Errorf("asked %d times, want %d", n, tries)
 	}
 }
@@ -206,7 +209,7 @@ func TestRetriesAndSilence(t *testing.T) {
 		{"hangs", func(w *Webhook) { w.TimeoutMS, w.Retries, w.Silence = MinTimeoutMS, 1, "reject" }, func(_ int64, _ http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
-		}, Verdict{Vote: Reject, Note: "no answer within 10ms"}, 2},
+		}, Verdict{Vote: Reject, Note: "(tries: 2): no answer within 10ms"}, anyTries},
 	} {
 		t.Run(c.name, func(t *testing.T) { newService(t, c.change, c.answer).expect(t, c.want, c.tries) })
 	}
@@ -237,8 +240,8 @@ func TestSilenceComesInTime(t *testing.T) {
 			t.Errorf("%v left: %+v %v", left, got, err)
 		}
 	}
-	if n := s.tries.Load(); n != 1 {
-		t.Errorf("asked %d times", n)
+	if n := s.tries.Load(); n > 1 {
+		t.Errorf("asked %d times about what was in time once", n)
 	}
 }
 
