@@ -22,8 +22,8 @@ func (h *Host) newAccord() *cell[accord.Input] {
 	c.begin = func() (stepper[accord.Input], error) {
 		open, err := h.cfg.Store.OpenCases()
 		c.start = accord.Start{Open: open}
-		self := h.cfg.Witness.Self
-		return accord.New(accord.Config{Self: self, Name: h.cfg.Witness.Committee.Name(self)}), err
+		self, committee := h.cfg.Witness.Self, h.cfg.Witness.Committee
+		return accord.New(accord.Config{Self: self, Name: committee.Name(self), NameOf: committee.Name}), err
 	}
 	c.carryOut = h.carryOutAccord
 	c.stepped = func(stepper[accord.Input]) {}

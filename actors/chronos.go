@@ -40,8 +40,8 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Ordered:
 		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
 		h.gateway.ordered(e.Runs)
-		if len(e.Changes) > 0 {
-			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes})
+		if e.Settles() {
+			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)

@@ -1,14 +1,17 @@
 package accord
 
 import (
-	"slices"
-
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
-// maxDecisions bounds the decisions of one batch of their log.
-const maxDecisions = 64
+// Bounds of one batch of the log of decisions: how many it has, and of how many
+// bytes together, so that it can be read back whatever the network's parameters
+// are. A single decision is shorter.
+const (
+	maxDecisions     = 64
+	maxDecisionBytes = 256 << 10
+)
 
 // PutDecisions extends the log of decisions, which every member derives, by a
 // batch that nobody has signed.
@@ -53,10 +56,14 @@ func (b *Book) Extend(e protocol.Extension, author string, position uint64) ([]p
 // settle extends the log of decisions, and with it the ledger from a position on.
 // It returns where the ledger goes on from there.
 func (b *Book) settle(out []protocol.Extension, decisions []*Decision, position uint64) ([]protocol.Extension, uint64, error) {
-	for chunk := range slices.Chunk(decisions, maxDecisions) {
+	for len(decisions) > 0 {
 		batch := &wire.Batch{Author: protocol.Accord, Old: b.size, Time: b.now}
-		for _, d := range chunk {
-			batch.Items = append(batch.Items, wire.Item{Kind: protocol.KindDecide, Body: d.Append(nil)})
+		for bytes := 0; len(batch.Items) < min(len(decisions), maxDecisions); {
+			body := decisions[len(batch.Items)].Append(nil)
+			if bytes += len(body); bytes > maxDecisionBytes {
+				break
+			}
+			batch.Items = append(batch.Items, wire.Item{Kind: protocol.KindDecide, Body: body})
 		}
 		encoded, err := wire.Encode(batch)
 		if err != nil {
@@ -64,12 +71,13 @@ func (b *Book) settle(out []protocol.Extension, decisions []*Decision, position 
 		}
 		e := batch.Extension()
 		b.records = append(b.records, PutDecisions{Old: batch.Old, Encoded: encoded, Entries: e.Entries})
-		for _, d := range chunk {
+		for _, d := range decisions[:len(batch.Items)] {
 			b.decided(d, position)
 			position++
 		}
 		b.size = batch.Size()
 		out = append(out, e)
+		decisions = decisions[len(batch.Items):]
 	}
 	return out, position, nil
 }

@@ -22,15 +22,20 @@ type Config struct {
 	Self protocol.MemberID
 	// Name is this member's.
 	Name string
+	// NameOf is the name of the member that authors a log.
+	NameOf func(log protocol.MemberID) string
 }
 
 // Machine votes for a member. It asks how to as soon as a proposal is certified,
 // not only when it is ordered, so that a decision takes one pass of the order. It
 // is not safe for concurrent use, and does nothing but in Step.
 type Machine struct {
-	self  protocol.MemberID
-	name  string
+	Config
 	cases map[protocol.Hash]*ballot
+	// early are the cases that are certified and, as far as is known, not ordered.
+	early []protocol.Hash
+	// seen is how much of each log is ordered.
+	seen  []uint64
 	now   protocol.Micros
 	timer protocol.Micros
 	// retries are the votes to try again.
@@ -66,8 +71,13 @@ type Tick struct{}
 // here.
 type Extended struct{ Batches []protocol.Extension }
 
-// Settled says what the ledger has made of proposals.
-type Settled struct{ Changes []Change }
+// Settled says what the ledger has made of proposals. Seen is how much of each log
+// is ordered by now. It comes also where proposals were ordered that nothing has
+// become of.
+type Settled struct {
+	Changes []Change
+	Seen    []uint64
+}
 
 // Verdict says how this member votes, by its rules or its operator.
 type Verdict struct {
@@ -106,7 +116,7 @@ func (Cast) Effect() {}
 
 // New returns a machine.
 func New(cfg Config) *Machine {
-	return &Machine{self: cfg.Self, name: cfg.Name, cases: map[protocol.Hash]*ballot{}}
+	return &Machine{Config: cfg, cases: map[protocol.Hash]*ballot{}}
 }
 
 // Step takes inputs that came in this order, at a time in Unix microseconds, and
@@ -128,7 +138,7 @@ func (m *Machine) dispatch(in Input) error {
 	switch in := in.(type) {
 	case Start:
 		clear(m.cases)
-		m.retries = nil
+		m.retries, m.early, m.seen = nil, nil, nil
 		for i := range in.Open {
 			m.resume(&in.Open[i])
 		}
@@ -138,9 +148,11 @@ func (m *Machine) dispatch(in Input) error {
 	case Extended:
 		return m.extended(in.Batches)
 	case Settled:
+		m.seen = in.Seen
 		for _, c := range in.Changes {
 			m.settled(c)
 		}
+		m.forgetVoid()
 	case Verdict:
 		if b := m.cases[in.Proposal]; b != nil && b.verdict == nil && !b.voted {
 			b.verdict = &in
@@ -164,7 +176,7 @@ func (m *Machine) resume(c *Case) {
 		return
 	}
 	for _, v := range c.Votes {
-		b.voted = b.voted || v.Member == m.name
+		b.voted = b.voted || v.Member == m.Name
 	}
 	if !b.voted {
 		m.effects = append(m.effects, Consult{Proposal: c.Proposal})
@@ -175,7 +187,7 @@ func (m *Machine) resume(c *Case) {
 func (m *Machine) watch(p protocol.Proposal, ordered bool) *ballot {
 	b := m.cases[p.ID]
 	if b == nil {
-		if !slices.Contains(p.Participants, m.name) || !ordered && len(m.cases) >= maxWatched {
+		if !slices.Contains(p.Participants, m.Name) || !ordered && len(m.cases) >= maxWatched {
 			return nil
 		}
 		b = &ballot{proposal: p}
@@ -207,8 +219,12 @@ func (m *Machine) extended(batches []protocol.Extension) error {
 				if err != nil {
 					return err
 				}
-				m.proposed(p, protocol.Seen{Member: e.Log, Size: e.Size})
-			case kind == protocol.KindVote && e.Log == m.self:
+				// A copy in another log is not it: a vote that comes behind
+				// the copy could come before the proposal, and not count.
+				if place := (protocol.Seen{Member: e.Log, Size: e.Size}); p.Proposer == m.NameOf(e.Log) && !m.ordered(place) {
+					m.proposed(p, place)
+				}
+			case kind == protocol.KindVote && e.Log == m.Self:
 				v, err := protocol.CheckVote(act.Body)
 				if err != nil {
 					return err
@@ -230,7 +246,29 @@ func (m *Machine) proposed(p protocol.Proposal, place protocol.Seen) {
 		return
 	}
 	b.place = place
+	m.early = append(m.early, p.ID)
 	m.effects = append(m.effects, Consult{Proposal: p})
+}
+
+// ordered reports whether the ledger has come past a place. What there is to say
+// of proposals there, Settled says.
+func (m *Machine) ordered(place protocol.Seen) bool {
+	return int(place.Member) < len(m.seen) && m.seen[place.Member] >= place.Size
+}
+
+// forgetVoid forgets proposals that were ordered and that nothing has become of,
+// such as those that are in the ledger a second time.
+func (m *Machine) forgetVoid() {
+	m.early = slices.DeleteFunc(m.early, func(id protocol.Hash) bool {
+		b := m.cases[id]
+		if b == nil || !m.ordered(b.place) {
+			return b == nil
+		}
+		if !b.ordered {
+			delete(m.cases, id)
+		}
+		return true
+	})
 }
 
 // settled takes what the ledger has made of a proposal.
@@ -248,7 +286,7 @@ func (m *Machine) settled(c Change) {
 func (m *Machine) cast(b *ballot) {
 	v := protocol.Vote{Proposal: b.proposal.ID, Accept: b.verdict.Accept, Reason: b.verdict.Reason}
 	c := Cast{Proposal: b.proposal.ID, Body: v.Append(nil)}
-	if b.place.Size > 0 && b.place.Member != m.self {
+	if b.place.Size > 0 && b.place.Member != m.Self {
 		c.After = []protocol.Seen{b.place}
 	}
 	b.voted = true

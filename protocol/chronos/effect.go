@@ -1,6 +1,8 @@
 package chronos
 
 import (
+	"slices"
+
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
@@ -35,6 +37,13 @@ type Ordered struct {
 	Time protocol.Micros
 	// Changes are the proposals that the runs have opened or brought to an end.
 	Changes []accord.Change
+}
+
+// Settles reports whether proposals were ordered, or have come to an end.
+func (o *Ordered) Settles() bool {
+	return len(o.Changes) > 0 || slices.ContainsFunc(o.Runs, func(r Run) bool {
+		return slices.ContainsFunc(r.Entries, func(e protocol.Entry) bool { return e.Kind == protocol.KindPropose })
+	})
 }
 
 // Run is a stretch of the ledger that one batch has given: the entry at
