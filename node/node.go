@@ -23,6 +23,8 @@ import (
 	"github.com/strataos/strataos/node/api"
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/config"
+	"github.com/strataos/strataos/node/deliver"
+	"github.com/strataos/strataos/node/policy"
 	"github.com/strataos/strataos/node/setup"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/node/store/pebbleds"
@@ -41,17 +43,21 @@ type Node struct {
 	genesis *protocol.Genesis
 	self    protocol.MemberID
 
-	db       *pebbleds.Datastore
-	store    *store.Store
-	machines *actors.Host
-	host     *p2p.Host
-	tokens   *auth.Tokens
-	api      *api.Server
-	registry *prometheus.Registry
+	db        *pebbleds.Datastore
+	store     *store.Store
+	machines  *actors.Host
+	host      *p2p.Host
+	tokens    *auth.Tokens
+	api       *api.Server
+	voter     *policy.Voter
+	deliverer *deliver.Deliverer
+	delivers  bool
+	registry  *prometheus.Registry
 
 	listener net.Listener
 	server   *http.Server
 	workers  sync.WaitGroup
+	running  context.Context // until the node is stopped
 	stop     context.CancelFunc
 	failed   chan error
 	closed   sync.Once
@@ -63,7 +69,8 @@ func New(cfg *config.Config, logger *slog.Logger) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, logger: logger, failed: make(chan error, 1), registry: prometheus.NewRegistry(), stop: func() {}}
+	n := &Node{cfg: cfg, logger: logger, failed: make(chan error, 1), registry: prometheus.NewRegistry()}
+	n.running, n.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -78,6 +85,9 @@ func New(cfg *config.Config, logger *slog.Logger) (_ *Node, err error) {
 		return nil, err
 	}
 	if n.tokens, err = auth.Open(cfg.Tokens, logger); err != nil {
+		return nil, err
+	}
+	if err := n.openAccord(); err != nil {
 		return nil, err
 	}
 	if err := n.join(committee); err != nil {
@@ -150,7 +160,7 @@ func (n *Node) join(c *quorum.Committee) error {
 			Committee: c, Params: n.genesis.Params, Self: n.self, Signer: signer,
 			Seed: uint64(time.Now().UnixNano()),
 		},
-		Store: n.store, Network: net, Metrics: metrics, Fatal: n.fail,
+		Store: n.store, Network: net, Metrics: metrics, Fatal: n.fail, Consult: n.consult,
 		Clock:  func() protocol.Micros { return protocol.Micros(time.Now().UnixMicro()) },
 		Logger: n.logger.With("part", "witness"),
 	})

@@ -100,11 +100,11 @@ func (n *Node) Start(context.Context) error {
 		return err
 	}
 	n.host.Start()
-	ctx, stop := context.WithCancel(context.Background())
-	n.stop = stop
+	ctx := n.running
 	n.workers.Go(func() { n.tokens.Run(ctx) })
 	n.workers.Go(func() { n.sweep(ctx) })
 	n.workers.Go(func() { n.eraseExpired(ctx) })
+	n.workers.Go(func() { n.deliver(ctx) })
 	n.workers.Go(func() {
 		if err := n.server.Serve(n.listener); !errors.Is(err, http.ErrServerClosed) {
 			n.fail(fmt.Errorf("http: %w", err))
@@ -153,6 +153,10 @@ func (n *Node) Close() (err error) {
 		}
 		if n.machines != nil {
 			keep(n.machines.Close())
+		}
+		n.workers.Wait() // a machine may have asked for a vote meanwhile
+		if n.voter != nil {
+			n.voter.Close()
 		}
 		if n.db != nil {
 			keep(n.db.Close())

@@ -19,6 +19,7 @@ import (
 	"github.com/strataos/strataos/cmd/strata/internal/term"
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/config"
+	"github.com/strataos/strataos/node/policy"
 	"github.com/strataos/strataos/node/setup"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/quorum"
@@ -200,7 +201,7 @@ func makeDev(o devOptions) (*protocol.Genesis, error) {
 			PeerAddr: fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", peers[i]),
 			// dev sets both again at each start.
 			HTTPListen: api, Tokens: "../" + devTokens,
-			URL: "http://" + api,
+			URL: "http://" + api, Accord: devAccord,
 		})
 	}
 	name := o.network
@@ -209,6 +210,9 @@ func makeDev(o devOptions) (*protocol.Genesis, error) {
 	}
 	return setup.Create(o.data, name, plan)
 }
+
+// devAccord has a newcomer see a decision at once.
+var devAccord = config.Accord{Policies: []policy.Rule{{Action: "test.**", Vote: "accept"}, {Action: "demo.**", Vote: "accept"}}}
 
 // Ports below those that systems give to outgoing connections: a node that is
 // stopped finds its own free when it starts again.

@@ -15,15 +15,15 @@ import (
 
 // checkLedger orders the logs anew, and holds the stored ledger to that.
 func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) error {
-	past, err := a.replay(ctx, batches)
-	if err != nil {
-		return err
-	}
-	runs, cuts := past.runs, past.cuts
 	st, ok, err := a.store.State()
 	if err != nil {
 		return err
 	}
+	past, err := a.replay(ctx, batches, st.Order)
+	if err != nil {
+		return err
+	}
+	runs, cuts := past.runs, past.cuts
 	if !ok {
 		return nil // nothing was ordered yet
 	}
@@ -52,8 +52,8 @@ func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) erro
 	if at, ok := cuts[st.Cut.Size]; st.Cut.Size > 0 && (!ok || at != st.Cut.Time) {
 		return &Problem{"ledger", st.Cut.Size, "there is no checkpoint here"}
 	}
-	if want := past.decisions[st.Size]; st.Accord.Size != want {
-		return &Problem{"decisions", st.Accord.Size, fmt.Sprintf("their log has %d leaves there", want)}
+	if st.Accord != past.book {
+		return &Problem{"decisions", st.Accord.Size, fmt.Sprintf("the order leads to %+v, and %+v is stored", past.book, st.Accord)}
 	}
 	if err := a.checkCases(past, st.Size); err != nil {
 		return err
@@ -111,11 +111,16 @@ func (noPast) Node(protocol.MemberID, uint64) (order.Node, error) {
 type history struct {
 	runs []store.Run
 	// cuts are the ledger's times at its checkpoints, by size.
-	cuts map[uint64]protocol.Micros
-	// decisions are the sizes of the log of decisions, by the ledger's.
-	decisions map[uint64]uint64
-	accord    accord.MemoryStorage
-	position  uint64
+	cuts     map[uint64]protocol.Micros
+	accord   accord.MemoryStorage
+	position uint64
+	interval protocol.Micros // of checkpoints
+	// last is the size at the newest checkpoint, and cut the ledger's time there.
+	last uint64
+	cut  protocol.Micros
+	// book is the state of the decisions where the stored order stands.
+	book   accord.State
+	stored order.State
 }
 
 // take appends an ordered batch, and what it decides, to the ledger.
@@ -131,7 +136,6 @@ func (h *history) take(book *accord.Book, author string, e protocol.Extension) e
 		})
 		h.position += count
 	}
-	h.decisions[h.position] = book.State().Size
 	records, _ := book.Take()
 	for _, r := range records {
 		h.accord.Apply(r)
@@ -166,21 +170,24 @@ func (a *auditor) extension(b order.Batch) protocol.Extension {
 	return protocol.Extension{Log: b.Log, Old: b.Old, Size: b.Size, Time: b.Time, Entries: make([]protocol.Entry, b.Size-b.Old-1)}
 }
 
-// replay orders the certified parts of the logs.
-func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) (*history, error) {
-	o := order.New(a.committee.N(), noPast{})
-	past := &history{cuts: map[uint64]protocol.Micros{}, decisions: map[uint64]uint64{}}
-	var names []string
-	for i := range a.committee.N() {
-		names = append(names, a.committee.Name(protocol.MemberID(i)))
+// isBefore reports whether a decision is the last one before an order stands where
+// it does.
+func isBefore(d order.Decision, st order.State) bool {
+	if d.EndsRound {
+		return st.Round == d.Round+1 && st.Index == 0
 	}
-	book, err := accord.NewBook(&past.accord, accord.State{}, names)
+	return st.Round == d.Round && st.Index == d.Index+1
+}
+
+// replay orders the certified parts of the logs. It notes the decisions' state
+// where the stored order stands.
+func (a *auditor) replay(ctx context.Context, batches [][]order.Batch, stored order.State) (*history, error) {
+	o := order.New(a.committee.N(), noPast{})
+	past := &history{interval: a.params.Checkpoint(), stored: stored, cuts: map[uint64]protocol.Micros{}}
+	book, err := accord.NewBook(&past.accord, accord.State{}, a.committee)
 	if err != nil {
 		return nil, err
 	}
-	var last uint64
-	var cut protocol.Micros
-	interval := a.params.Checkpoint()
 	next := make([]int, len(batches))
 	for progress := true; progress; {
 		progress = false
@@ -200,22 +207,38 @@ func (a *auditor) replay(ctx context.Context, batches [][]order.Batch) (*history
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		decisions, err := o.Decide()
-		if err != nil {
+		if err := a.decide(o, book, past); err != nil {
 			return nil, err
+		}
+	}
+	return past, nil
+}
+
+// decide appends what the order decides.
+func (a *auditor) decide(o *order.Order, book *accord.Book, past *history) error {
+	for {
+		decisions, err := o.Decide()
+		if err != nil || len(decisions) == 0 {
+			return err
 		}
 		for _, d := range decisions {
 			for _, b := range d.Batches {
 				if err := past.take(book, a.committee.Name(b.Log), a.extension(b)); err != nil {
-					return nil, err
+					return err
 				}
 			}
-			now := book.State().Time
-			if chronos.EndsRound(d, a.committee.N()) && past.position > last && now >= (cut/interval+1)*interval {
-				last, cut = past.position, now
-				past.cuts[last] = now
-			}
+			past.passed(d, book.State())
 		}
 	}
-	return past, nil
+}
+
+// passed notes what is there when a slot is decided.
+func (h *history) passed(d order.Decision, book accord.State) {
+	if isBefore(d, h.stored) {
+		h.book = book
+	}
+	if d.EndsRound && h.position > h.last && book.Time >= (h.cut/h.interval+1)*h.interval {
+		h.last, h.cut = h.position, book.Time
+		h.cuts[h.last] = book.Time
+	}
 }

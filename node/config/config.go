@@ -27,6 +27,7 @@ type Config struct {
 	SigningKey      string            // file
 	PeerKey         string            // file
 	Tokens          string            // file
+	Accord          string            // file; see Accord
 	P2PListen       []string          // multiaddrs; empty means those of the genesis
 	P2PDial         map[string]string // multiaddr by member, instead of those of the genesis
 	HTTPListen      string            // host:port
@@ -95,6 +96,7 @@ var Settings = []Setting{
 	{Key: "signing_key", Usage: "file of the key that signs logs and votes", init: "signing.key", path: true, set: text(func(c *Config) *string { return &c.SigningKey })},
 	{Key: "peer_key", Usage: "file of the key that peers know the node by", init: "peer.key", path: true, set: text(func(c *Config) *string { return &c.PeerKey })},
 	{Key: "tokens", Usage: "file of the API's tokens", init: "tokens.json", path: true, set: text(func(c *Config) *string { return &c.Tokens })},
+	{Key: "accord", Usage: "file of how the node votes, and of who carries out what is decided (default: votes are left to persons)", path: true, set: text(func(c *Config) *string { return &c.Accord })},
 	{Key: "p2p.listen", Usage: "multiaddrs to listen on for peers, with commas between (default: those in the genesis)", set: func(c *Config, v string) error {
 		c.P2PListen = nil
 		for _, a := range strings.Split(v, ",") {

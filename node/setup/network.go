@@ -8,6 +8,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/strataos/strataos/node/config"
+	"github.com/strataos/strataos/node/deliver"
+	"github.com/strataos/strataos/node/policy"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
 )
@@ -27,6 +30,8 @@ type Node struct {
 	// Tokens is the token file, relative to the node's folder; "" means
 	// TokensFile there.
 	Tokens string
+	// Accord has the rules by which the node votes.
+	Accord config.Accord
 }
 
 // Names of the files in a network's folder, and in a node's.
@@ -37,6 +42,7 @@ const (
 	SigningKeyFile = "signing.key"
 	PeerKeyFile    = "peer.key"
 	TokensFile     = "tokens.json"
+	AccordFile     = "accord.json"
 )
 
 // Create makes the files of a new network in dir, which must not exist yet or
@@ -108,7 +114,12 @@ func writeNode(dir string, n Node, k *keys) error {
 	if err != nil {
 		return err
 	}
+	rules, err := accordText(n)
+	if err != nil {
+		return err
+	}
 	for _, f := range []struct{ name, text string }{
+		{AccordFile, rules},
 		{SigningKeyFile, k.signer.Secret() + "\n"},
 		{PeerKeyFile, peerKey + "\n"},
 		{ConfigFile, configText(n)},
@@ -118,6 +129,20 @@ func writeNode(dir string, n Node, k *keys) error {
 		}
 	}
 	return nil
+}
+
+// accordText is the file of how a node votes, and of who carries out what is
+// decided.
+func accordText(n Node) (string, error) {
+	a := n.Accord
+	if a.Policies == nil {
+		a.Policies = []policy.Rule{}
+	}
+	if a.Handlers == nil {
+		a.Handlers = []deliver.Handler{}
+	}
+	text, err := json.MarshalIndent(a, "", "  ")
+	return string(text) + "\n", err
 }
 
 func configText(n Node) string {
@@ -132,7 +157,8 @@ func configText(n Node) string {
 	if tokens == "" {
 		tokens = TokensFile
 	}
-	fmt.Fprintf(&b, "tokens = %q\n\n", tokens)
+	fmt.Fprintf(&b, "tokens = %q\n", tokens)
+	fmt.Fprintf(&b, "accord = %q\n\n", AccordFile)
 	listen := n.PeerListen
 	if len(listen) == 0 {
 		listen = []string{n.PeerAddr}

@@ -31,6 +31,7 @@ import (
 //	/pv/<id>/<position>     a vote on a proposal
 //	/pr/<id>/<position>     a report on a proposal
 //	/r/<key>                a small record of the API
+//	/d/<handler>            the position up to which a handler has been told of decisions
 //	/m/<name>               what the folder belongs to
 const (
 	spaceBatch       = "/b/"
@@ -56,6 +57,7 @@ const (
 	spaceVote        = "/pv/"
 	spaceReport      = "/pr/"
 	spaceRecord      = "/r/"
+	spaceDelivery    = "/d/"
 	spaceMeta        = "/m/"
 )
 

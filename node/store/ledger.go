@@ -17,6 +17,7 @@ import (
 	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/order"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
@@ -126,6 +127,9 @@ type nodeRecord struct {
 // stateRecord is the stored form of a chronos.State.
 type stateRecord struct {
 	_                 struct{} `cbor:",toarray"`
+	Members           []protocol.MemberID
+	First             uint64
+	Base              []uint64
 	Round             uint64
 	Index             int
 	Emitted, Inserted []uint64
@@ -136,13 +140,15 @@ type stateRecord struct {
 	CutRoot           protocol.Hash
 	CutTime           protocol.Micros
 	Decisions         uint64
+	Pending           protocol.Hash
 }
 
 func putState(b *pebbleds.WriteBatch, st chronos.State) error {
 	value, err := cbor.Marshal(stateRecord{
+		Members: st.Order.Members, First: st.Order.First, Base: st.Order.Base,
 		Round: st.Order.Round, Index: st.Order.Index, Emitted: st.Order.Emitted, Inserted: st.Order.Inserted,
 		Size: st.Size, Root: st.Root, Time: st.Accord.Time, CutSize: st.Cut.Size, CutRoot: st.Cut.Root, CutTime: st.Cut.Time,
-		Decisions: st.Accord.Size,
+		Decisions: st.Accord.Size, Pending: st.Accord.Pending,
 	})
 	if err != nil {
 		return err
@@ -163,8 +169,11 @@ func (s *Store) loadState() error {
 	if err := cbor.Unmarshal(value, &r); err != nil {
 		return fmt.Errorf("store: state of the ledger: %w", err)
 	}
-	st := &chronos.State{Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}, Accord: accord.State{Time: r.Time, Size: r.Decisions}}
-	st.Order.Round, st.Order.Index, st.Order.Emitted, st.Order.Inserted = r.Round, r.Index, r.Emitted, r.Inserted
+	st := &chronos.State{Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}, Accord: accord.State{Time: r.Time, Size: r.Decisions, Pending: r.Pending}}
+	st.Order = order.State{
+		Members: r.Members, First: r.First, Base: r.Base,
+		Round: r.Round, Index: r.Index, Emitted: r.Emitted, Inserted: r.Inserted,
+	}
 	s.state.Store(st)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // MaxOpen bounds the proposals of one member that are open at a time. What it
@@ -26,8 +27,11 @@ type Storage interface {
 // entries, in their order. It is not safe for concurrent use.
 type Book struct {
 	store Storage
-	// members are the names of the present committee, ascending.
-	members []string
+	// committee is the present one, and members its names, ascending.
+	committee *quorum.Committee
+	members   []string
+	// pending changes the network at the next turn.
+	pending *pendingChange
 	open    map[protocol.Hash]*Case
 	// subjects has the open proposal of each subject that has one.
 	subjects map[string]protocol.Hash
@@ -50,6 +54,9 @@ type State struct {
 	Time protocol.Micros
 	// Size is that of the log of decisions.
 	Size uint64
+	// Pending is the accepted proposal that changes the network at the end of the
+	// round, or zero.
+	Pending protocol.Hash
 }
 
 // entry is an entry for Accord at its place in the ledger.
@@ -68,13 +75,16 @@ type Change struct {
 }
 
 // NewBook returns a Book that goes on from a state and from what is stored, under
-// a committee of so named members.
-func NewBook(store Storage, st State, members []string) (*Book, error) {
+// the committee there.
+func NewBook(store Storage, st State, c *quorum.Committee) (*Book, error) {
 	b := &Book{
 		store: store, now: st.Time, size: st.Size, open: map[protocol.Hash]*Case{}, subjects: map[string]protocol.Hash{},
 		proposed: map[string]int{}, recent: newRecent(),
 	}
-	b.Elect(members)
+	b.elect(c)
+	if err := b.resume(st.Pending); err != nil {
+		return nil, err
+	}
 	cases, err := store.OpenCases()
 	if err != nil {
 		return nil, err
@@ -85,14 +95,14 @@ func NewBook(store Storage, st State, members []string) (*Book, error) {
 	return b, nil
 }
 
-// Elect makes others the members of the committee.
-func (b *Book) Elect(members []string) {
-	b.members = slices.Clone(members)
-	slices.Sort(b.members)
-}
-
 // State is from where the Book goes on.
-func (b *Book) State() State { return State{Time: b.now, Size: b.size} }
+func (b *Book) State() State {
+	st := State{Time: b.now, Size: b.size}
+	if b.pending != nil {
+		st.Pending = b.pending.id
+	}
+	return st
+}
 
 // apply takes the next entry for Accord of the ledger, and returns the decision
 // that it leads to, if it does to one. An entry that means nothing is ignored.
@@ -113,10 +123,10 @@ func (b *Book) apply(e entry) (*Decision, error) {
 // expire goes on to the time of a batch, and ends what is open and has its deadline
 // before the ledger's time then: the earliest deadline first, and of equal ones the
 // earlier proposal.
-func (b *Book) expire(t protocol.Micros) []*Decision {
+func (b *Book) expire(t protocol.Micros) ([]*Decision, error) {
 	b.now = max(b.now, t)
 	if b.due == 0 || b.due >= b.now {
-		return nil
+		return nil, nil
 	}
 	var over []*Case
 	for _, c := range b.open {
@@ -129,9 +139,12 @@ func (b *Book) expire(t protocol.Micros) []*Decision {
 	})
 	out := make([]*Decision, len(over))
 	for i, c := range over {
-		out[i] = b.close(c, Expired)
+		var err error
+		if out[i], err = b.close(c, Expired); err != nil {
+			return nil, err
+		}
 	}
-	return out
+	return out, nil
 }
 
 // Due is the earliest deadline of all that is open, or 0 if nothing is.
@@ -223,12 +236,23 @@ func (b *Book) admissible(p *protocol.Proposal) (Decision, error) {
 	switch {
 	case p.Conditional && p.ExpectedVersion != subject.Version:
 		d.Status, d.Winner, d.Reason = Conflict, subject.Proposal, "the subject has another version"
+	case p.Action.IsNetwork() && b.pending != nil:
+		d.Status, d.Winner, d.Reason = Conflict, b.pending.id, "another change of the network is about to begin"
 	case p.Deadline < b.now:
 		d.Status = Expired
 	case b.proposed[p.Proposer] >= MaxOpen:
 		d.Reason = "too many proposals of the proposer are open"
 	default:
 		d.Status = Open
+	}
+	if d.Status == Open && p.Action.IsNetwork() {
+		var err error
+		if d.Reason, err = b.objection(p); err != nil {
+			return Decision{}, err
+		}
+		if d.Reason != "" {
+			d.Status = Rejected
+		}
 	}
 	return d, nil
 }
@@ -276,9 +300,9 @@ func (b *Book) vote(e entry) (*Decision, error) {
 	c.Votes = append(c.Votes, ballot)
 	switch accepts, rejects := c.count(); {
 	case accepts >= c.Proposal.Threshold:
-		return b.close(c, Accepted), nil
+		return b.close(c, Accepted)
 	case rejects > len(c.Proposal.Participants)-c.Proposal.Threshold:
-		return b.close(c, Rejected), nil
+		return b.close(c, Rejected)
 	}
 	b.put(c)
 	return nil, nil
@@ -317,7 +341,7 @@ func (b *Book) withdraw(e entry) (*Decision, error) {
 	if c == nil || c.Proposal.Proposer != e.author {
 		return nil, nil
 	}
-	return b.close(c, Withdrawn), nil
+	return b.close(c, Withdrawn)
 }
 
 func (b *Book) report(e entry) error {
@@ -334,7 +358,7 @@ func (b *Book) report(e entry) error {
 }
 
 // close ends an open case.
-func (b *Book) close(c *Case, s Status) *Decision {
+func (b *Book) close(c *Case, s Status) (*Decision, error) {
 	p := &c.Proposal
 	delete(b.open, p.ID)
 	if b.proposed[p.Proposer]--; b.proposed[p.Proposer] == 0 {
@@ -347,13 +371,18 @@ func (b *Book) close(c *Case, s Status) *Decision {
 			d.Version++
 		}
 	}
+	if s == Accepted && p.Action.IsNetwork() {
+		if err := b.plan(p); err != nil {
+			return nil, err
+		}
+	}
 	b.due = 0
 	for _, other := range b.open {
 		if b.due == 0 || other.Proposal.Deadline < b.due {
 			b.due = other.Proposal.Deadline
 		}
 	}
-	return b.end(c, d)
+	return b.end(c, d), nil
 }
 
 // end gives a case its end. The decision's place in the ledger follows, by

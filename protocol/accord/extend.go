@@ -25,7 +25,11 @@ func (PutDecisions) Record() {}
 // ledger goes on at a position. It returns all that the ledger is extended by, in
 // this order: what expires with the batch's time, the batch, what it decides.
 func (b *Book) Extend(e protocol.Extension, author string, position uint64) ([]protocol.Extension, error) {
-	out, position, err := b.settle(nil, b.expire(e.Time), position)
+	over, err := b.expire(e.Time)
+	if err != nil {
+		return nil, err
+	}
+	out, position, err := b.settle(nil, over, position)
 	if err != nil || len(e.Entries) == 0 {
 		return out, err
 	}

@@ -45,32 +45,23 @@ func (m *Machine) loadLedger(st State) error {
 // decide appends what the order has decided to the ledger, and has it stored
 // with the state that it leads to.
 func (m *Machine) decide() error {
-	decisions, err := m.order.Decide()
-	if err != nil {
-		return err
+	var g growth
+	for {
+		decisions, err := m.order.Decide()
+		if err != nil {
+			return err
+		}
+		if len(decisions) == 0 {
+			break
+		}
+		for _, d := range decisions {
+			if err := m.consume(d, &g); err != nil {
+				return err
+			}
+		}
 	}
-	if len(decisions) == 0 {
+	if !g.decided {
 		return nil
-	}
-	var runs []Run
-	var cuts []Cut
-	for _, d := range decisions {
-		for _, b := range d.Batches {
-			e, err := m.ordered(b.Log, b.Old)
-			if err != nil {
-				return err
-			}
-			extensions, err := m.book.Extend(e, m.committee.Name(e.Log), m.ledger.tail.Size())
-			if err != nil {
-				return err
-			}
-			for _, e := range extensions {
-				runs = append(runs, m.append(e))
-			}
-		}
-		if EndsRound(d, m.committee.N()) && m.mayCut() {
-			cuts = append(cuts, m.cut())
-		}
 	}
 	st := State{
 		Order: m.order.State(), Size: m.ledger.tail.Size(), Root: m.ledger.tail.Root(),
@@ -78,12 +69,41 @@ func (m *Machine) decide() error {
 	}
 	records, changes := m.book.Take()
 	m.records = append(m.records, records...)
-	seq := m.persistState(st, len(cuts) > 0)
+	seq := m.persistState(st, len(g.cuts) > 0)
 	m.book.Written(seq)
-	if len(runs) > 0 {
-		m.emit(Ordered{Runs: runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Accord.Time, Changes: changes})
+	if len(g.runs) > 0 {
+		m.emit(Ordered{Runs: g.runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Accord.Time, Changes: changes})
 	}
-	return m.reached(seq, cuts)
+	return m.reached(seq, g.cuts)
+}
+
+// growth is what a Step's decisions have given the ledger.
+type growth struct {
+	decided bool
+	runs    []Run
+	cuts    []Cut
+}
+
+// consume appends what a slot has emitted to the ledger.
+func (m *Machine) consume(d order.Decision, g *growth) error {
+	g.decided = true
+	for _, b := range d.Batches {
+		e, err := m.ordered(b.Log, b.Old)
+		if err != nil {
+			return err
+		}
+		extensions, err := m.book.Extend(e, m.committee.Name(e.Log), m.ledger.tail.Size())
+		if err != nil {
+			return err
+		}
+		for _, e := range extensions {
+			g.runs = append(g.runs, m.append(e))
+		}
+	}
+	if d.EndsRound && m.mayCut() {
+		g.cuts = append(g.cuts, m.cut())
+	}
+	return nil
 }
 
 // syncEvery is how many rounds may be decided between two states that are
@@ -131,13 +151,6 @@ func (m *Machine) forget(seq uint64) error {
 		return t.Rebase(durable.cut)
 	}
 	return nil
-}
-
-// EndsRound reports whether a decision is that of the last slot of its round in
-// a network of so many members: a place that every member comes to.
-func EndsRound(d order.Decision, members int) bool {
-	n := uint64(members)
-	return (uint64(d.Member)+d.Round%n)%n == n-1
 }
 
 // time is the ledger's: the largest of all ordered batches.

@@ -81,19 +81,14 @@ func (m *Machine) load() error {
 	if err != nil {
 		return err
 	}
-	n := m.committee.N()
-	names := make([]string, n)
-	for i := range names {
-		names[i] = m.committee.Name(protocol.MemberID(i))
-	}
-	if m.book, err = accord.NewBook(m.store, st.Accord, names); err != nil {
+	if m.book, err = accord.NewBook(m.store, st.Accord, m.committee); err != nil {
 		return err
 	}
 	if !ok {
-		m.order = order.New(n, past{m.store, m.params})
+		m.order = order.New(m.committee.N(), past{m.store, m.params})
 		m.ledger.tail = &merkle.Tail{}
 	} else {
-		if m.order, err = order.Resume(n, st.Order, past{m.store, m.params}); err != nil {
+		if m.order, err = order.Resume(st.Order, past{m.store, m.params}); err != nil {
 			return err
 		}
 		if err := m.loadLedger(st); err != nil {

@@ -2,6 +2,7 @@ package order
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -28,18 +29,32 @@ func seeded(seed int) (*rand.Rand, *oracle) {
 
 // replica is a member's Order with what has come of it.
 type replica struct {
-	*oracle
+	*oracle   // of the epoch that it is in
+	story     *story
+	epoch     int
 	order     *Order
 	past      *memory
-	seen      *view
+	known     set
+	views     []*view // by epoch
 	inserted  []int
 	decisions []Decision
 	durable   State // what Forget was given last
+	// again is how many batches were derived again, and moved those that have
+	// come to another round.
+	again, moved int
+	// begin begins an epoch, NextEpoch's unless it is mutated.
+	begin func(o *Order, c change) ([]Node, error)
+	// unchecked says that the oracle is not asked.
+	unchecked bool
 }
 
 func newReplica(o *oracle, keep int) *replica {
-	r := &replica{oracle: o, past: newMemory(), seen: o.newView()}
-	r.order = New(o.n, r.past)
+	return newStory(o, nil).replica(keep)
+}
+
+func (s *story) replica(keep int) *replica {
+	r := &replica{oracle: s.epochs[0], story: s, past: newMemory(), begin: nextEpoch}
+	r.order = New(r.n, r.past)
 	r.order.keep = keep
 	r.past.denied = func(p Parent) bool { return p.Size > r.durable.Emitted.At(p.Member) }
 	return r
@@ -48,7 +63,10 @@ func newReplica(o *oracle, keep int) *replica {
 func (r *replica) insert(id int) error {
 	b := r.batches[id]
 	for _, x := range []int{id, (7*id + 3) % len(r.batches)} {
-		before := r.pasts[x].minus(&r.seen.known)
+		if !r.fits(x) {
+			continue
+		}
+		before := r.pasts[x].minus(&r.known)
 		before = slices.DeleteFunc(before, func(y int) bool { return y == x })
 		p, missing := r.order.Missing(r.batches[x])
 		if _, size := r.order.Tip(p.Member); missing != (len(before) > 0) || missing && p.Size <= size {
@@ -60,12 +78,20 @@ func (r *replica) insert(id int) error {
 		return err
 	}
 	r.past.put(node)
-	r.seen.known.add(id)
+	r.known.add(id)
 	r.inserted = append(r.inserted, id)
+	if r.unchecked {
+		return nil
+	}
+	return r.checkNode(id, node)
+}
+
+// checkNode compares what follows from a batch's past with the oracle's opinion.
+func (r *replica) checkNode(id int, node Node) error {
 	if node.Round != uint64(r.rounds[id]) {
 		return fmt.Errorf("round of batch %d is %d, want %d", id, node.Round, r.rounds[id])
 	}
-	for i, chain := range r.chains {
+	for i, chain := range r.chains[:len(r.order.logs)] {
 		want := uint64(0)
 		for _, x := range chain {
 			if r.pasts[id].has(x) {
@@ -80,9 +106,18 @@ func (r *replica) insert(id int) error {
 }
 
 func (r *replica) decide() error {
-	decisions, err := r.order.Decide()
-	r.decisions = append(r.decisions, decisions...)
-	return err
+	for {
+		decisions, err := r.order.Decide()
+		if err != nil || len(decisions) == 0 {
+			return err
+		}
+		r.decisions = append(r.decisions, decisions...)
+		if r.epochEnds(decisions[len(decisions)-1]) {
+			if err := r.nextEpoch(); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // forget has the Order let go of what was emitted in a state.
@@ -93,7 +128,7 @@ func (r *replica) forget(s State) {
 
 // check compares everything that is decided with the oracle's opinion.
 func (r *replica) check() error {
-	want := r.seen.ledger()
+	want := r.ledger()
 	for i, w := range want {
 		if i == len(r.decisions) {
 			return fmt.Errorf("slot %d of round %d is not decided, want %v", w.member, w.round, w)
@@ -112,7 +147,7 @@ func (r *replica) check() error {
 func (r *replica) resume(s State) error {
 	keep, denied := r.order.keep, r.past.denied
 	r.past.denied = nil
-	o, err := Resume(r.n, s, r.past)
+	o, err := Resume(s, r.past)
 	if err != nil {
 		return err
 	}
@@ -142,23 +177,33 @@ func (r *replica) follow() error {
 // saved is from where a replica goes on after a crash.
 type saved struct {
 	state               State
+	nodes               map[Parent]Node
+	epoch               int
 	inserted, decisions int
 }
 
-func (r *replica) save() saved { return saved{r.order.State(), len(r.inserted), len(r.decisions)} }
+func (r *replica) save() saved {
+	return saved{r.order.State(), maps.Clone(r.past.nodes), r.epoch, len(r.inserted), len(r.decisions)}
+}
 
 // crash goes back to what was saved, and inserts again what came later.
 func (r *replica) crash(s saved) error {
+	r.past.nodes, r.epoch, r.oracle = maps.Clone(s.nodes), s.epoch, r.story.epochs[s.epoch]
 	if err := r.resume(s.state); err != nil {
 		return err
 	}
 	again := slices.Clone(r.inserted[s.inserted:])
 	r.inserted, r.decisions = r.inserted[:s.inserted], r.decisions[:s.decisions]
-	r.seen.known = set{}
+	r.known = set{}
 	for _, id := range r.inserted {
-		r.seen.known.add(id)
+		r.known.add(id)
 	}
 	for _, id := range again {
+		if !r.fits(id) { // yet
+			if err := r.decide(); err != nil {
+				return err
+			}
+		}
 		if err := r.insert(id); err != nil {
 			return err
 		}
@@ -169,18 +214,28 @@ func (r *replica) crash(s saved) error {
 // wander inserts the graph in another order, deciding now and then, resuming
 // and crashing. What it decides must always begin what another has decided.
 func (r *replica) wander(rng *rand.Rand, others []Decision) (err error) {
-	last := r.save()
+	last, lazy := r.save(), []int{3, 3, 32}[rng.IntN(3)]
+	step := func(id int) error {
+		if err := r.insert(id); err != nil {
+			return err
+		}
+		if err := r.stir(rng, &last, lazy); err != nil {
+			return err
+		}
+		if !isPrefix(r.decisions, others) {
+			return fmt.Errorf("decisions after %d batches do not begin the others'", len(r.inserted))
+		}
+		return nil
+	}
+	var waiting []int
 	r.shuffled(rng, func(id int) {
-		if err != nil {
-			return
-		}
-		if err = r.insert(id); err == nil {
-			err = r.stir(rng, &last)
-		}
-		if err == nil && !isPrefix(r.decisions, others) {
-			err = fmt.Errorf("decisions after %d batches do not begin the others'", len(r.inserted))
+		if err == nil {
+			waiting, err = r.insertReady(append(waiting, id), step)
 		}
 	})
+	if err == nil && len(waiting) > 0 {
+		err = fmt.Errorf("batches %v are never inserted", waiting)
+	}
 	if err != nil {
 		return err
 	}
@@ -193,18 +248,19 @@ func (r *replica) wander(rng *rand.Rand, others []Decision) (err error) {
 // shuffled takes all batches in a random order in which each comes after its
 // past, the batches of one member late.
 func (o *oracle) shuffled(rng *rand.Rand, take func(id int)) {
-	next := make([]int, o.n) // by member, how many batches are taken
+	logs := len(o.chains)
+	next := make([]int, logs) // by member, how many batches are taken
 	var taken set
-	late := rng.IntN(o.n)
+	late := rng.IntN(logs)
 	for done := 0; done < len(o.batches); {
-		i := rng.IntN(o.n)
+		i := rng.IntN(logs)
 		if next[i] == len(o.chains[i]) || i == late && rng.IntN(16) != 0 {
 			continue
 		}
 		id := o.chains[i][next[i]]
 		if len(o.pasts[id].minus(&taken)) > 1 {
 			if late = i; rng.IntN(2) == 0 {
-				late = rng.IntN(o.n)
+				late = rng.IntN(logs)
 			}
 			continue
 		}
@@ -216,13 +272,13 @@ func (o *oracle) shuffled(rng *rand.Rand, take func(id int)) {
 }
 
 // stir does what may happen between two insertions.
-func (r *replica) stir(rng *rand.Rand, last *saved) error {
+func (r *replica) stir(rng *rand.Rand, last *saved, lazy int) error {
 	if rng.IntN(16) == 0 {
 		if err := r.resume(r.order.State()); err != nil {
 			return err
 		}
 	}
-	if rng.IntN(3) != 0 {
+	if n := rng.IntN(lazy); n == 0 || lazy == 3 && n == 1 {
 		if err := r.decide(); err != nil {
 			return err
 		}
@@ -242,7 +298,7 @@ func (r *replica) stir(rng *rand.Rand, last *saved) error {
 
 func isPrefix(a, b []Decision) bool {
 	return len(a) <= len(b) && slices.EqualFunc(a, b[:len(a)], func(x, y Decision) bool {
-		return x.Round == y.Round && x.Member == y.Member && x.Committed == y.Committed &&
+		return x.Round == y.Round && x.Member == y.Member && x.Committed == y.Committed && x.EndsRound == y.EndsRound &&
 			slices.EqualFunc(x.Batches, y.Batches, func(v, w Batch) bool { return v.Log == w.Log && v.Size == w.Size })
 	})
 }
@@ -306,7 +362,7 @@ type coverage struct {
 
 func (c *coverage) note(a, b *replica) {
 	c.lookups += a.past.reads
-	for _, w := range a.seen.ledger() {
+	for _, w := range a.ledger() {
 		c.hows[w.how]++
 		c.emitted += len(w.emitted)
 		if w.how.committed() && len(w.emitted) == 0 {

@@ -26,27 +26,25 @@ type Batch struct {
 // Node is a batch with what follows from its past. Nothing of it may be changed.
 type Node struct {
 	Batch
-	// Round is the effective round.
+	// Round is the effective round, in the epoch that the batch is emitted in.
 	Round uint64
 	// Clock is the past: how much of every log is in it, with Size in the
-	// author's own place.
+	// author's own place. It does not depend on epochs, but has no place for
+	// logs that came with later ones.
 	Clock Clock
 	// Rounds has, for every log, the round of its newest batch in the past,
-	// with Round in the author's own place. Where Clock is 0 it means nothing.
-	// Batches of a log share it while it stays the same.
+	// with Round in the author's own place. Where Clock is at or before the
+	// epoch's base it is 0 and means nothing. Batches of a log share it while it
+	// stays the same.
 	Rounds []uint64
-}
-
-// sees reports whether the batch sees V(r,i).
-func (n *Node) sees(r uint64, i int) bool {
-	return n.Clock[i] > 0 && n.Rounds[i] >= r
 }
 
 // Past looks up what an Order has let go of.
 type Past interface {
-	// Node returns what Insert has returned for the batch of a log that ends
-	// at size, or an error if none does, with which the call that needed it
-	// fails. Insert asks for batches that were emitted in a State that Forget or
-	// Resume was given, and Resume for those that were inserted in its own.
+	// Node returns what Insert, or NextEpoch since, has returned for the batch
+	// of a log that ends at size, or an error if none does, with which the call
+	// that needed it fails. Insert asks for batches that were emitted in a State
+	// that Forget or Resume was given, and Resume for those that were inserted in
+	// its own.
 	Node(log protocol.MemberID, size uint64) (Node, error)
 }

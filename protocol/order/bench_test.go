@@ -21,7 +21,7 @@ type load struct {
 const entriesPerBatch = 10
 
 func (l *load) round(b *testing.B, r int) {
-	n := l.order.n
+	n := len(l.order.members)
 	leaves := uint64(l.batches * (entriesPerBatch + 1))
 	for k := range l.batches {
 		l.now++
@@ -42,7 +42,7 @@ func (l *load) round(b *testing.B, r int) {
 			if _, err := l.order.Insert(batch); err != nil {
 				b.Fatal(err)
 			}
-			decisions, err := l.order.Decide()
+			decisions, err := l.order.decideAll()
 			if err != nil {
 				b.Fatal(err)
 			}

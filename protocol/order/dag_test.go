@@ -134,13 +134,25 @@ func insertAll(t *testing.T, o *Order, dag []drawn) []Decision {
 		if node.Round != d.round {
 			t.Errorf("%s%d has round %d, want %d", name(d.Log), d.Size, node.Round, d.round)
 		}
-		decisions, err := o.Decide()
+		decisions, err := o.decideAll()
 		if err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, decisions...)
 	}
 	return out
+}
+
+// decideAll returns all decisions that there are.
+func (o *Order) decideAll() ([]Decision, error) {
+	var out []Decision
+	for {
+		d, err := o.Decide()
+		if err != nil || len(d) == 0 {
+			return out, err
+		}
+		out = append(out, d...)
+	}
 }
 
 // memory is a Past in memory.

@@ -3,7 +3,9 @@
 // of whom they name as parents, so every member comes to it by itself.
 //
 // There are n members, of which f may lie, and a quorum is q = n−f of them; see
-// package quorum. Certified logs don't fork, so a log is a chain of batches.
+// package quorum. Who they are may change from epoch to epoch; until that is
+// explained, there is one. Certified logs don't fork, so a log is a chain of
+// batches.
 // The past of a batch is the batch itself, the past of its predecessor in the
 // log and the pasts of its parents. Since logs are chains, a past is a Clock:
 // how much of every log is in it.
@@ -73,10 +75,50 @@
 // such slots follow one another. Without any bound on delays a rule without
 // chance can stall, but never decides wrongly.
 //
+// # Epochs
+//
+// When the last slot of a round B−1 is decided, other members may take over. The
+// clock of what is emitted by then is the base of the new epoch. It goes on as
+// an order of its own, of its members and of what is behind the base:
+//
+//   - Only a batch behind the base has a round, which is B or more. The first one
+//     of a log has a predecessor of round B. s(b) counts batches behind the base,
+//     of members of the epoch, and is B where there are too few. So a claim below
+//     B counts as B, and one of before is cut to what the new epoch supports.
+//   - Only members of the epoch have slots and V(r,i), from round B on. In (i+r)
+//     mod n they are numbered without gaps.
+//   - Logs of others, who have left, are emitted like all, when they are in the
+//     past of a committed slot. Nothing else that they say counts.
+//
+// Clocks are not touched by epochs, so how two batches are related stays as it
+// is. The rounds of what an earlier epoch has emitted are never looked at.
+//
+// Everybody goes on to the same order, though each has inserted more or less
+// when it comes to the end of the epoch:
+//
+//   - All have decided the same slots up to there. So they have the same B and the
+//     same base, and who the members are follows from what is emitted.
+//   - In the new epoch, the round of a batch follows from its past, the base, B
+//     and the members, and from nothing else. NextEpoch derives so what is inserted
+//     and not emitted, Insert what comes later; and a State names all of these. So
+//     it makes no difference when a batch was inserted. What the old epoch would
+//     have said of rounds from B on is forgotten, and nobody has consumed it.
+//   - The argument above holds in the new epoch with its own n, q and f. Cut at the
+//     base, pasts are as closed as before, and an X of round r+2 or more was raised
+//     there by batches of round r+1 > B, of a quorum of the new members.
+//
+// Nothing is lost: what is not emitted stays inserted, and is behind the base. A
+// batch of a member that stays is in the past of all its later ones, so it comes
+// with the member's next committed slot at the latest, and one of a member that has
+// left comes with the first that has named it. A member whose batches are all
+// emitted has not come to round B, and takes part with its next one.
+//
 // # Cost
 //
-// An insertion costs n comparisons for each parent and n for each round that
-// the batch is the first of in its log; a slot is decided in n steps at most.
+// An insertion compares two clocks for each parent, and costs n comparisons for
+// each round that the batch is the first of in its log; a slot is decided in n steps
+// at most. An epoch begins with a sorted walk through what is not emitted, and
+// looks nothing up.
 // Memory holds what is not emitted, the V(r,i) of rounds under decision, the
 // newest batches of each log, and what the host has not let go of with Forget.
 // What is older is looked up through Past.

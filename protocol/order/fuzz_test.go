@@ -8,9 +8,9 @@ import (
 	"github.com/strataos/strataos/protocol"
 )
 
-// FuzzInsert reads batches from bytes and inserts them. None may cause a panic
-// or, if it is refused, a change; what is decided must have been inserted, and
-// a resumed Order must agree.
+// FuzzInsert reads batches and epochs from bytes, and inserts and begins them.
+// None may cause a panic or, if it is refused, a change; what is decided must
+// have been inserted, and a resumed Order must agree.
 func FuzzInsert(f *testing.F) {
 	f.Add([]byte("a"))
 	var rounds []byte // four, in which all see all
@@ -41,26 +41,32 @@ func FuzzInsert(f *testing.F) {
 				continue
 			}
 			m.put(node)
-			decisions, err := o.Decide()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, d := range decisions {
-				for _, b := range d.Batches {
-					if _, ok := m.nodes[Parent{b.Log, b.Size}]; !ok {
-						t.Fatalf("%v is emitted", b)
+			for {
+				decisions, err := o.Decide()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(decisions) == 0 {
+					break
+				}
+				for _, d := range decisions {
+					for _, b := range d.Batches {
+						if _, ok := m.nodes[Parent{b.Log, b.Size}]; !ok {
+							t.Fatalf("%v is emitted", b)
+						}
 					}
 				}
+				src.epoch(t, o, m)
 			}
 			if src.next()%2 == 0 {
 				o.Forget(o.State())
 			}
 		}
-		resumed, err := Resume(4, o.State(), m)
+		resumed, err := Resume(o.State(), m)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d, err := resumed.Decide(); err != nil || len(d) > 0 || fmt.Sprint(resumed.State()) != fmt.Sprint(o.State()) {
+		if d, err := resumed.decideAll(); err != nil || len(d) > 0 || fmt.Sprint(resumed.State()) != fmt.Sprint(o.State()) {
 			t.Errorf("resumed, %v is decided: %v", d, err)
 		}
 	})
@@ -87,6 +93,28 @@ func (s *bytes) number(near uint64) uint64 {
 		return 0
 	default:
 		return near + uint64(v%8) - uint64(v/8%2)
+	}
+}
+
+// epoch begins one now and then.
+func (s *bytes) epoch(t *testing.T, o *Order, m *memory) {
+	if s.next()%4 != 1 {
+		return
+	}
+	mask := s.next()
+	var members []protocol.MemberID
+	for i := range 8 {
+		if mask>>i&1 != 0 {
+			members = append(members, protocol.MemberID(i))
+		}
+	}
+	before := fmt.Sprint(o.State())
+	nodes, err := o.NextEpoch(members, int(s.next()%8))
+	if err != nil && fmt.Sprint(o.State()) != before {
+		t.Fatal("a refused epoch changes the state")
+	}
+	for _, n := range nodes {
+		m.put(n)
 	}
 }
 

@@ -11,14 +11,14 @@ import (
 // its predecessor, named by its own log and Old, or a parent. It answers false
 // if there is none, which does not mean that the batch is valid.
 func (o *Order) Missing(b Batch) (Parent, bool) {
-	if int(b.Log) >= o.n {
+	if int(b.Log) >= len(o.logs) {
 		return Parent{}, false
 	}
 	if b.Old > o.logs[b.Log].size() {
 		return Parent{Member: b.Log, Size: b.Old}, true
 	}
 	for _, p := range b.Parents {
-		if int(p.Member) < o.n && p.Member != b.Log && p.Size > o.logs[p.Member].size() {
+		if int(p.Member) < len(o.logs) && p.Member != b.Log && p.Size > o.logs[p.Member].size() {
 			return p, true
 		}
 	}
@@ -58,8 +58,8 @@ func refuse(b Batch, format string, args ...any) error {
 
 // follows checks that a batch is the next one of its log.
 func (o *Order) follows(b Batch) error {
-	if int(b.Log) >= o.n {
-		return refuse(b, "there are only %d members", o.n)
+	if int(b.Log) >= len(o.logs) {
+		return refuse(b, "there are only %d logs", len(o.logs))
 	}
 	switch size := o.logs[b.Log].size(); {
 	case b.Size <= b.Old:
@@ -75,7 +75,7 @@ func (o *Order) follows(b Batch) error {
 // parent returns what a batch names as its parent.
 func (o *Order) parent(b Batch, p Parent) (*Node, error) {
 	switch {
-	case int(p.Member) >= o.n || p.Member == b.Log:
+	case int(p.Member) >= len(o.logs) || p.Member == b.Log:
 		return nil, refuse(b, "its parent is of log %d, which is not another member's", p.Member)
 	case p.Size > o.logs[p.Member].size():
 		return nil, refuse(b, "its parent of log %d at %d is not inserted", p.Member, p.Size)
@@ -104,8 +104,8 @@ func (o *Order) lookup(log protocol.MemberID, size uint64) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	for k := range o.logs {
-		if round, size := o.Tip(protocol.MemberID(k)); node.Clock[k] > size || node.Rounds[k] > round {
+	for k, seen := range node.Clock {
+		if round, size := o.Tip(protocol.MemberID(k)); seen > size || seen > o.base[k] && node.Rounds[k] > round {
 			return nil, fmt.Errorf("the stored batch of log %d that ends at %d has seen what is not inserted", log, size)
 		}
 	}
@@ -118,8 +118,13 @@ func (o *Order) load(log protocol.MemberID, size uint64) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("batch of log %d that ends at %d: %w", log, size, err)
 	}
-	if node.Log != log || node.Size != size || node.Old >= size ||
-		len(node.Clock) != o.n || node.Clock[log] != size || len(node.Rounds) != o.n || node.Rounds[log] != node.Round {
+	// What was emitted before the epoch began need not know all logs.
+	logs := len(node.Clock)
+	if size > o.base[log] {
+		logs = len(o.logs)
+	}
+	if node.Log != log || node.Size != size || node.Old >= size || len(node.Clock) != logs || len(node.Rounds) != logs ||
+		logs > len(o.logs) || logs <= int(log) || node.Clock[log] != size || node.Rounds[log] != node.Round {
 		return nil, fmt.Errorf("the stored batch of log %d that ends at %d is damaged", log, size)
 	}
 	return &node, nil
@@ -128,11 +133,14 @@ func (o *Order) load(log protocol.MemberID, size uint64) (*Node, error) {
 // derive works out a batch's past and its effective round.
 func (o *Order) derive(b Batch, pred *Node, parents []*Node) *Node {
 	n := &Node{Batch: b}
-	shared := pred != nil // n.Rounds is the predecessor's
+	shared := pred != nil && o.counts(pred) // n.Rounds is the predecessor's
 	if shared {
-		n.Round, n.Clock, n.Rounds = pred.Round, slices.Clone(pred.Clock), pred.Rounds
+		n.Clock, n.Rounds = slices.Clone(pred.Clock), pred.Rounds
 	} else {
-		n.Clock, n.Rounds = make(Clock, o.n), make([]uint64, o.n)
+		n.Clock, n.Rounds = make(Clock, len(o.logs)), make([]uint64, len(o.logs))
+		if pred != nil {
+			copy(n.Clock, pred.Clock)
+		}
 	}
 	unshare := func() {
 		if shared {
@@ -140,14 +148,16 @@ func (o *Order) derive(b Batch, pred *Node, parents []*Node) *Node {
 		}
 	}
 	for _, p := range parents {
-		if p.Size > n.Clock[p.Log] { // else all of its past is there
+		switch {
+		case p.Size <= n.Clock[p.Log]: // all of its past is there
+		case o.counts(p):
 			unshare()
 			n.merge(p)
+		default: // none of its past counts
+			n.mergeClock(p.Clock)
 		}
 	}
-	if b.Claim > n.Round {
-		n.Round = max(n.Round, min(b.Claim, o.supported(n)))
-	}
+	n.Round = o.effective(n)
 	if n.Rounds[b.Log] != n.Round {
 		unshare()
 		n.Rounds[b.Log] = n.Round
@@ -165,17 +175,36 @@ func (n *Node) merge(p *Node) {
 	}
 }
 
-// supported is the largest round that the past of a batch supports (rule C1).
-// The batch itself is not in its Clock yet.
+func (n *Node) mergeClock(c Clock) {
+	for i, size := range c {
+		n.Clock[i] = max(n.Clock[i], size)
+	}
+}
+
+// effective is the effective round of a batch (rule C1). Its own log is in its
+// Clock, and in its Rounds, up to its predecessor.
+func (o *Order) effective(n *Node) uint64 {
+	round := o.first
+	if n.Clock[n.Log] > o.base[n.Log] {
+		round = n.Rounds[n.Log]
+	}
+	if n.Claim <= round {
+		return round
+	}
+	return max(round, min(n.Claim, o.supported(n)))
+}
+
+// supported is the largest round that the past of a batch without itself
+// supports.
 func (o *Order) supported(n *Node) uint64 {
 	o.scratch = o.scratch[:0]
-	for i, size := range n.Clock {
-		if size > 0 {
+	for _, i := range o.members {
+		if n.Clock[i] > o.base[i] {
 			o.scratch = append(o.scratch, n.Rounds[i])
 		}
 	}
 	if len(o.scratch) < o.rules.support {
-		return 0
+		return o.first
 	}
 	slices.Sort(o.scratch)
 	return o.scratch[len(o.scratch)-o.rules.support] + 1

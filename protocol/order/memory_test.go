@@ -73,7 +73,7 @@ func TestSilentMemory(t *testing.T) {
 			}
 			m.put(node)
 		}
-		if _, err := o.Decide(); err != nil {
+		if _, err := o.decideAll(); err != nil {
 			t.Fatal(err)
 		}
 		o.Forget(o.State())
@@ -94,7 +94,7 @@ func TestResumeReads(t *testing.T) {
 	o := New(4, m)
 	full(t, o, m, 0, 1000)
 	s := o.State()
-	resumed, err := Resume(4, s, m)
+	resumed, err := Resume(s, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestResumeReads(t *testing.T) {
 	if m.reads > 4*3 {
 		t.Errorf("%d batches are read to resume", m.reads)
 	}
-	if d, err := resumed.Decide(); len(d) > 0 || err != nil {
+	if d, err := resumed.decideAll(); len(d) > 0 || err != nil {
 		t.Errorf("decisions %v are made again: %v", d, err)
 	}
 }
@@ -124,6 +124,12 @@ func TestResumeDamaged(t *testing.T) {
 		change func(*State, *memory)
 		reason string
 	}{
+		"no members":             {func(s *State, m *memory) { s.Members = nil }, "state"},
+		"members of no log":      {func(s *State, m *memory) { s.Members = []protocol.MemberID{0, 4} }, "members [0 4] of 4 logs"},
+		"members twice":          {func(s *State, m *memory) { s.Members = []protocol.MemberID{0, 0} }, "members [0 0]"},
+		"a round of before":      {func(s *State, m *memory) { s.First = 10 }, "begins with 10"},
+		"a base to come":         {func(s *State, m *memory) { s.Base = s.Inserted }, "when the epoch began"},
+		"a base of other logs":   {func(s *State, m *memory) { s.Base = s.Base[:3] }, "3, 4 and 4 logs"},
 		"an empty state":         {func(s *State, m *memory) { *s = State{} }, "state"},
 		"of other members":       {func(s *State, m *memory) { s.Emitted = s.Emitted[:3] }, "state"},
 		"index n":                {func(s *State, m *memory) { s.Index = 4 }, "state"},
@@ -149,7 +155,7 @@ func TestResumeDamaged(t *testing.T) {
 			full(t, o, m, 0, 10)
 			s := o.State()
 			c.change(&s, m)
-			if _, err := Resume(4, s, m); err == nil || !strings.Contains(err.Error(), c.reason) {
+			if _, err := Resume(s, m); err == nil || !strings.Contains(err.Error(), c.reason) {
 				t.Errorf("error %v, want one with %q", err, c.reason)
 			}
 		})
@@ -168,7 +174,7 @@ func TestDamagedClock(t *testing.T) {
 		n.Clock[2] = max(n.Clock[2], 19)
 		m.nodes[Parent{n.Log, n.Size}] = n
 	}
-	o, err := Resume(4, o.State(), m)
+	o, err := Resume(o.State(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +189,7 @@ func TestDamagedClock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if d, err := o.Decide(); err == nil {
+	if d, err := o.decideAll(); err == nil {
 		t.Errorf("decisions %v, want an error", d)
 	}
 }

@@ -16,7 +16,12 @@ type oracle struct {
 	batches []Batch
 	chains  [][]int // the batches of each log, in order
 	pasts   []set   // by batch
-	rounds  []int   // effective ones, by batch
+	ends    map[Parent]int
+
+	members []int   // that have slots in the epoch
+	base    set     // what was emitted before it
+	from    int     // its first round
+	rounds  []int   // effective ones, by batch; −1 before the epoch
 	firsts  [][]int // V(r,i) by r and i; −1 is none
 }
 
@@ -43,25 +48,48 @@ func (s *set) minus(o *set) []int {
 	return out
 }
 
-// newOracle takes batches in any order in which each comes after its past.
+// newOracle takes batches of n members, in any order in which each comes after
+// its past.
 func newOracle(n int, batches []Batch) *oracle {
-	o := &oracle{n: n, f: (n - 1) / 3, batches: batches, chains: make([][]int, n)}
-	o.q = n - o.f
-	ends := map[Parent]int{}
-	for id, b := range batches {
-		ends[Parent{b.Log, b.Size}] = id
-		o.chains[b.Log] = append(o.chains[b.Log], id)
-		o.pasts = append(o.pasts, o.past(id, ends))
-		o.rounds = append(o.rounds, o.round(id, ends))
+	return newGraph(n, batches).epoch(upTo(n), set{}, 0)
+}
+
+func upTo(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
 	}
-	top := slices.Max(append([]int{0}, o.rounds...))
-	for r := range top + 2 {
-		o.firsts = append(o.firsts, make([]int, n))
-		for i := range n {
-			o.firsts[r][i] = o.first(r, i)
-		}
+	return out
+}
+
+// newGraph takes batches of so many logs. It is of no epoch.
+func newGraph(logs int, batches []Batch) *oracle {
+	o := &oracle{batches: batches, chains: make([][]int, logs), ends: map[Parent]int{}}
+	for id, b := range batches {
+		o.ends[Parent{b.Log, b.Size}] = id
+		o.chains[b.Log] = append(o.chains[b.Log], id)
+		o.pasts = append(o.pasts, o.past(id, o.ends))
 	}
 	return o
+}
+
+// epoch is the same graph in an epoch.
+func (o *oracle) epoch(members []int, base set, from int) *oracle {
+	n := len(members)
+	e := &oracle{n: n, f: (n - 1) / 3, batches: o.batches, chains: o.chains, pasts: o.pasts, ends: o.ends}
+	e.q = n - e.f
+	e.members, e.base, e.from = members, base, from
+	for id := range e.batches {
+		e.rounds = append(e.rounds, e.round(id, e.ends))
+	}
+	top := slices.Max(append([]int{from}, e.rounds...))
+	for r := range top + 2 {
+		e.firsts = append(e.firsts, make([]int, len(e.chains)))
+		for i := range e.chains {
+			e.firsts[r][i] = e.first(r, i)
+		}
+	}
+	return e
 }
 
 func (o *oracle) past(id int, ends map[Parent]int) set {
@@ -78,13 +106,16 @@ func (o *oracle) past(id int, ends map[Parent]int) set {
 }
 
 func (o *oracle) round(id int, ends map[Parent]int) int {
-	b := o.batches[id]
-	pred := 0
-	if b.Old > 0 {
-		pred = o.rounds[ends[Parent{b.Log, b.Old}]]
+	if o.base.has(id) {
+		return -1
 	}
-	support := 0
-	for rho := 0; o.membersAt(rho, id) >= o.q; rho++ {
+	b := o.batches[id]
+	pred := o.from
+	if b.Old > 0 {
+		pred = max(pred, o.rounds[ends[Parent{b.Log, b.Old}]])
+	}
+	support := o.from
+	for rho := o.from; o.membersAt(rho, id) >= o.q; rho++ {
 		support = rho + 1
 	}
 	if b.Claim < uint64(support) {
@@ -97,7 +128,7 @@ func (o *oracle) round(id int, ends map[Parent]int) int {
 // past of a batch without itself.
 func (o *oracle) membersAt(rho, id int) int {
 	members := 0
-	for i := range o.n {
+	for _, i := range o.members {
 		if slices.ContainsFunc(o.chains[i], func(x int) bool {
 			return x != id && o.pasts[id].has(x) && o.rounds[x] >= rho
 		}) {
@@ -109,7 +140,7 @@ func (o *oracle) membersAt(rho, id int) int {
 
 func (o *oracle) first(r, i int) int {
 	for _, id := range o.chains[i] {
-		if o.rounds[id] >= r {
+		if !o.base.has(id) && o.rounds[id] >= r {
 			return id
 		}
 	}
@@ -147,16 +178,16 @@ type view struct {
 func (o *oracle) newView() *view {
 	v := &view{oracle: o, slots: make([][]how, len(o.firsts)), done: make([][]bool, len(o.firsts))}
 	for r := range v.slots {
-		v.slots[r], v.done[r] = make([]how, o.n), make([]bool, o.n)
+		v.slots[r], v.done[r] = make([]how, len(o.chains)), make([]bool, len(o.chains))
 	}
 	return v
 }
 
 // member is the one whose slot is the index-th of round r.
 func (o *oracle) member(r, index int) int {
-	for i := range o.n {
+	for i, id := range o.members {
 		if (i+r)%o.n == index {
-			return i
+			return id
 		}
 	}
 	panic("no such member")
@@ -175,8 +206,8 @@ func (v *view) slot(r, i int) how {
 
 func (v *view) judge(r, i int) how {
 	seers, blind := 0, 0
-	for j, w := range v.firsts[r+1] {
-		if w >= 0 && v.known.has(w) {
+	for _, j := range v.members {
+		if w := v.firsts[r+1][j]; w >= 0 && v.known.has(w) {
 			if v.sees(r, j, i) {
 				seers++
 			} else {
@@ -206,8 +237,8 @@ func (v *view) judge(r, i int) how {
 
 func (v *view) indirect(r, i, anchor int) how {
 	seers := 0
-	for j, w := range v.firsts[r+1] {
-		if w >= 0 && v.pasts[anchor].has(w) && v.sees(r, j, i) {
+	for _, j := range v.members {
+		if w := v.firsts[r+1][j]; w >= 0 && v.pasts[anchor].has(w) && v.sees(r, j, i) {
 			seers++
 		}
 	}
@@ -219,21 +250,23 @@ func (v *view) indirect(r, i, anchor int) how {
 
 // ruling is a decided slot.
 type ruling struct {
+	epoch         int
 	round, member int
+	ends          bool // its round
 	how           how
 	emitted       []int
 }
 
-// ledger decides everything from the beginning.
+// ledger decides everything from the beginning of the epoch.
 func (v *view) ledger() []ruling {
 	for r := range v.done {
 		clear(v.done[r])
 	}
 	var out []ruling
-	var emitted set
-	for r := range v.firsts {
+	emitted := v.base
+	for r := v.from; r < len(v.firsts); r++ {
 		for index := range v.n {
-			d := ruling{round: r, member: v.member(r, index)}
+			d := ruling{round: r, member: v.member(r, index), ends: index == v.n-1}
 			if d.how = v.slot(r, d.member); d.how == open {
 				return out
 			}
@@ -258,7 +291,7 @@ func (o *oracle) compare(x, y int) int {
 // is reports whether a decision of an Order is the same.
 func (o *oracle) is(r ruling, d Decision) bool {
 	if uint64(r.round) != d.Round || protocol.MemberID(r.member) != d.Member ||
-		r.how.committed() != d.Committed || len(r.emitted) != len(d.Batches) {
+		r.how.committed() != d.Committed || r.ends != d.EndsRound || len(r.emitted) != len(d.Batches) {
 		return false
 	}
 	for i, id := range r.emitted {

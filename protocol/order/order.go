@@ -15,14 +15,14 @@ const keepEmitted = 16
 
 // Order decides the order of batches. It is not safe for concurrent use.
 type Order struct {
-	n     int
+	epoch
 	rules rules
 	keep  int // keepEmitted, but for tests
 	past  Past
 
 	logs []chain
 	// rounds are the rounds that are not consumed, from round on, up to the
-	// newest that a batch has come to: their slots, by member.
+	// newest that a batch has come to: their slots, by seat.
 	rounds [][]slot
 	round  uint64
 	index  int // how many slots of round are consumed
@@ -80,27 +80,60 @@ func (c *chain) find(size uint64) (int, bool) {
 	})
 }
 
-// New returns an Order of n ≥ 1 members that begins with empty logs.
+// New returns an Order of n ≥ 1 members, numbered from 0, that begins with
+// empty logs.
 func New(n int, past Past) *Order {
-	return &Order{n: n, rules: rulesFor(n), keep: keepEmitted, past: past, logs: make([]chain, n)}
+	members := make([]protocol.MemberID, n)
+	for i := range members {
+		members[i] = protocol.MemberID(i)
+	}
+	return newOrder(newEpoch(members, make(Clock, n), 0), past)
 }
 
-// Tip returns the effective round of a log's newest inserted batch and where
-// it ends. Both are 0 if there is none.
+func newOrder(e epoch, past Past) *Order {
+	return &Order{
+		epoch: e, rules: rulesFor(len(e.members)), keep: keepEmitted, past: past,
+		logs: make([]chain, len(e.base)), round: e.first,
+	}
+}
+
+// Tip returns where a log's newest inserted batch ends, and its effective
+// round. Both are 0 if there is none, and the round is 0 also if the batch was
+// emitted before the epoch began.
 func (o *Order) Tip(log protocol.MemberID) (round, size uint64) {
-	if int(log) >= o.n {
+	if int(log) >= len(o.logs) {
 		return 0, 0
 	}
-	if tip := o.logs[log].tip(); tip != nil {
-		return tip.Round, tip.Size
+	tip := o.logs[log].tip()
+	switch {
+	case tip == nil:
+		return 0, 0
+	case !o.counts(tip):
+		return 0, tip.Size
 	}
-	return 0, 0
+	return tip.Round, tip.Size
+}
+
+// Reached returns the round that a log has come to in this epoch, or one less
+// than the epoch's first, which may be −1, if it has not come to any.
+func (o *Order) Reached(log protocol.MemberID) int64 {
+	if int(log) < len(o.logs) {
+		if tip := o.logs[log].tip(); tip != nil && o.counts(tip) {
+			return int64(tip.Round)
+		}
+	}
+	return int64(o.first) - 1
 }
 
 // State is from where an Order can be resumed.
 type State struct {
+	// Members are those that have slots in the epoch, ascending; First is its
+	// first round, and Base how much of every log was emitted when it began.
+	Members []protocol.MemberID
+	First   uint64
+	Base    Clock
 	// Round is the first round whose slots are not all consumed, and Index how
-	// many of them are: 0 ≤ Index < n.
+	// many of them are: 0 ≤ Index < len(Members).
 	Round uint64
 	Index int
 	// Emitted and Inserted are how much of every log is.
@@ -109,7 +142,10 @@ type State struct {
 
 // State returns where the order stands. It is not changed by what comes later.
 func (o *Order) State() State {
-	s := State{Round: o.round, Index: o.index, Emitted: make(Clock, o.n), Inserted: make(Clock, o.n)}
+	s := State{
+		Members: o.members, First: o.first, Base: o.base, Round: o.round, Index: o.index,
+		Emitted: make(Clock, len(o.logs)), Inserted: make(Clock, len(o.logs)),
+	}
 	for i := range o.logs {
 		s.Emitted[i], s.Inserted[i] = o.logs[i].ordered, o.logs[i].size()
 	}

@@ -240,9 +240,9 @@ func TestDecisions(t *testing.T) {
 func full(t *testing.T, o *Order, m *memory, from, to int) {
 	t.Helper()
 	for r := from; r < to; r++ {
-		for i := range o.n {
+		for i := range o.logs {
 			b := Batch{Log: protocol.MemberID(i), Old: uint64(2 * r), Size: uint64(2*r + 2), Claim: uint64(r), Time: protocol.Micros(r + 1)}
-			for j := range o.n {
+			for j := range o.logs {
 				if j != i && r > 0 {
 					b.Parents = append(b.Parents, Parent{protocol.MemberID(j), b.Old})
 				}
@@ -252,7 +252,7 @@ func full(t *testing.T, o *Order, m *memory, from, to int) {
 				t.Fatal(err)
 			}
 			m.put(node)
-			if _, err := o.Decide(); err != nil {
+			if _, err := o.decideAll(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -275,8 +275,8 @@ func TestRefused(t *testing.T) {
 		change func(*Batch)
 		reason string
 	}{
-		"no member":              {func(b *Batch) { b.Log = 4 }, "only 4 members"},
-		"the ledger":             {func(b *Batch) { b.Log = protocol.Ledger }, "only 4 members"},
+		"no member":              {func(b *Batch) { b.Log = 4 }, "only 4 logs"},
+		"the ledger":             {func(b *Batch) { b.Log = protocol.Ledger }, "only 4 logs"},
 		"again":                  {func(b *Batch) { b.Old, b.Size = end-2, end }, "200 leaves are inserted"},
 		"a fork":                 {func(b *Batch) { b.Old = end - 2 }, "200 leaves are inserted"},
 		"a gap":                  {func(b *Batch) { b.Old = end + 1 }, "only 200 leaves"},

@@ -22,6 +22,7 @@ type sketch struct {
 	n       int
 	members []habits
 	layered bool    // everybody names what was there when the layer began
+	there   int     // members that author by now: the first ones
 	chains  [][]int // the batches of each log
 	layer   []int   // the lengths of chains when the layer began
 	claimed []uint64
@@ -31,8 +32,14 @@ type sketch struct {
 // randomDAG returns a random graph in an order in which each batch comes after
 // its past.
 func randomDAG(rng *rand.Rand, n int) []Batch {
+	s := newSketch(rng, n)
+	s.draw(min(250, n*(6+rng.IntN(8))), nil)
+	return s.batches
+}
+
+func newSketch(rng *rand.Rand, n int) *sketch {
 	s := &sketch{
-		rng: rng, n: n, members: make([]habits, n), layered: rng.IntN(2) == 0,
+		rng: rng, n: n, there: n, members: make([]habits, n), layered: rng.IntN(2) == 0,
 		chains: make([][]int, n), layer: make([]int, n), claimed: make([]uint64, n),
 	}
 	calm := rng.Float64() // how much alike and how regular everybody is
@@ -47,22 +54,29 @@ func randomDAG(rng *rand.Rand, n int) []Batch {
 		}
 		s.members[i] = h
 	}
-	for want := min(250, n*(6+rng.IntN(8))); len(s.batches) < want; {
+	return s
+}
+
+// draw draws batches up to a number of them, and tells of each.
+func (s *sketch) draw(want int, drawn func(Batch)) {
+	for len(s.batches) < want {
 		for i := range s.chains {
 			s.layer[i] = len(s.chains[i])
 		}
 		authored := false
-		for _, i := range rng.Perm(n) {
-			if rng.IntN(4) < s.members[i].rate {
+		for _, i := range s.rng.Perm(s.there) {
+			if s.rng.IntN(4) < s.members[i].rate {
 				s.author(i)
 				authored = true
+				if drawn != nil {
+					drawn(s.batches[len(s.batches)-1])
+				}
 			}
 		}
-		if !authored && rng.IntN(8) == 0 {
+		if !authored && s.rng.IntN(8) == 0 {
 			break // nobody may be there at all
 		}
 	}
-	return s.batches
 }
 
 // author has a member author a batch.
@@ -75,7 +89,7 @@ func (s *sketch) author(i int) {
 	}
 	b.Size = b.Old + 1 + uint64(s.rng.IntN(3))
 	if s.rng.Float64() >= h.quiet {
-		for _, j := range s.rng.Perm(s.n) {
+		for _, j := range s.rng.Perm(s.there) {
 			if j != i && s.rng.Float64() >= h.hide {
 				s.name(&b, j, s.rng.Float64() < h.lag)
 			}
@@ -109,7 +123,7 @@ func (s *sketch) claim(i int) uint64 {
 	switch s.members[i].claims {
 	case 0:
 		s.claimed[i] += uint64(s.rng.IntN(3)) / 2 // one more than is supported is common enough
-		s.claimed[i] = min(s.claimed[i]+1, uint64(len(s.batches)/max(s.n-1, 1)+1))
+		s.claimed[i] = min(s.claimed[i]+1, uint64(len(s.batches)/max(s.there-1, 1)+1))
 		return s.claimed[i]
 	case 1:
 		return math.MaxUint64 - uint64(s.rng.IntN(2))
@@ -120,5 +134,5 @@ func (s *sketch) claim(i int) uint64 {
 	case 1:
 		return 0
 	}
-	return uint64(s.rng.IntN(len(s.batches)/s.n + 2))
+	return uint64(s.rng.IntN(len(s.batches)/s.there + 2))
 }

@@ -1,22 +1,23 @@
 package order
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/strataos/strataos/protocol"
 )
 
-// Resume returns an Order of n members that goes on from a State to the same
-// decisions as the one that was in it. Past must have every batch that was
+// Resume returns an Order that goes on from a State to the same decisions as
+// the one that was in it. Past must have every batch that was
 // inserted by then; what was inserted later is to be inserted again. It reads
 // the batches that are not emitted or of a round that is not consumed, and one
 // more of each log.
-func Resume(n int, s State, past Past) (*Order, error) {
-	o := New(n, past)
-	if len(s.Emitted) != n || len(s.Inserted) != n || s.Index < 0 || s.Index >= n || !s.Inserted.Covers(s.Emitted) {
-		return nil, fmt.Errorf("the state of the order is damaged, or not one of %d members", n)
+func Resume(s State, past Past) (*Order, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("the state of the order is damaged: %w", err)
 	}
+	o := newOrder(newEpoch(s.Members, s.Base, s.First), past)
 	o.round, o.index = s.Round, s.Index
 	loaded := 0
 	for i := range o.logs {
@@ -35,6 +36,21 @@ func Resume(n int, s State, past Past) (*Order, error) {
 	return o, nil
 }
 
+func (s State) check() error {
+	logs := len(s.Base)
+	switch {
+	case len(s.Emitted) != logs || len(s.Inserted) != logs:
+		return fmt.Errorf("%d, %d and %d logs", logs, len(s.Emitted), len(s.Inserted))
+	case s.Index < 0 || s.Index >= len(s.Members):
+		return fmt.Errorf("slot %d of a round of %d members", s.Index, len(s.Members))
+	case s.Round < s.First:
+		return fmt.Errorf("round %d of an epoch that begins with %d", s.Round, s.First)
+	case !s.Emitted.Covers(s.Base) || !s.Inserted.Covers(s.Emitted):
+		return errors.New("more is emitted than is inserted, or less than when the epoch began")
+	}
+	return checkMembers(s.Members, logs)
+}
+
 // restore loads what is needed of a log.
 func (o *Order) restore(log protocol.MemberID, emitted, inserted uint64) error {
 	c := &o.logs[log]
@@ -47,7 +63,7 @@ func (o *Order) restore(log protocol.MemberID, emitted, inserted uint64) error {
 		c.nodes = append(c.nodes, node)
 		if size <= emitted {
 			c.emitted++
-			if node.Round < o.round {
+			if !o.counts(node) || node.Round < o.round {
 				break
 			}
 		}
@@ -64,9 +80,12 @@ func (o *Order) restore(log protocol.MemberID, emitted, inserted uint64) error {
 func (o *Order) reenter(nodes []*Node, loaded int) error {
 	var pred *Node
 	for _, node := range nodes {
+		if !o.counts(node) {
+			continue
+		}
 		// No round is without a batch of exactly that round, so there are as
 		// many rounds as batches at most.
-		if node.Round >= o.round && node.Round-o.round > uint64(loaded) || pred != nil && pred.Round > node.Round {
+		if node.Round >= o.round && node.Round-o.round > uint64(loaded) || node.Round < o.first || pred != nil && pred.Round > node.Round {
 			return fmt.Errorf("the stored batch of log %d that ends at %d is damaged", node.Log, node.Size)
 		}
 		o.enter(pred, node)

@@ -169,7 +169,7 @@ var table = []mutant{
 	{
 		"claimed-rounds", "believes the rounds that others claim",
 		"protocol/order/insert.go",
-		[]edit{{"min(b.Claim, o.supported(n))", "min(b.Claim, o.supported(n)+4)"}},
+		[]edit{{"min(n.Claim, o.supported(n))", "min(n.Claim, o.supported(n)+4)"}},
 	},
 	{
 		"unsorted", "orders what a slot emits by members and not by time",
@@ -194,19 +194,19 @@ var table = []mutant{
 		"state-behind", "stores the ledger with the state of the order from before",
 		"protocol/chronos/ledger.go",
 		[]edit{
-			{"decisions, err := m.order.Decide()", "before := m.order.State()\n\tdecisions, err := m.order.Decide()"},
+			{"var g growth\n", "before := m.order.State()\n\tvar g growth\n"},
 			{"Order: m.order.State(), Size:", "Order: before, Size:"},
 		},
 	},
 	{
 		"own-checkpoints", "makes checkpoints at its own slots and not at the ends of rounds",
 		"protocol/chronos/ledger.go",
-		[]edit{{"if EndsRound(d, m.committee.N()) && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
+		[]edit{{"if d.EndsRound && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
 	},
 	{
 		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
 		"protocol/chronos/ledger.go",
-		[]edit{{"l.time >= m.nextCut()", "m.now >= m.nextCut()"}},
+		[]edit{{"m.time() >= m.nextCut()", "m.now >= m.nextCut()"}},
 	},
 	{
 		"unsigned-checkpoints", "takes certificates of the ledger without verifying them",
@@ -220,8 +220,8 @@ var table = []mutant{
 		"unstored-tree", "lets go of the ledger's tree before it is durable",
 		"protocol/chronos/ledger.go",
 		[]edit{{
-			"\treturn m.reached(seq, cuts)\n",
-			"\tif t := m.ledger.tail; t.Leaves() > 256 && m.ledger.cut.Size > t.Base() {\n\t\tif err := t.Rebase(m.ledger.cut.Size); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\treturn m.reached(seq, cuts)\n",
+			"\treturn m.reached(seq, g.cuts)\n",
+			"\tif t := m.ledger.tail; t.Leaves() > 256 && m.ledger.cut.Size > t.Base() {\n\t\tif err := t.Rebase(m.ledger.cut.Size); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n\treturn m.reached(seq, g.cuts)\n",
 		}},
 	},
 	{
