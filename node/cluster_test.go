@@ -91,7 +91,11 @@ func newClusterOf(t testing.TB, n, started int) *cluster {
 	if c.genesis, err = setup.Create(c.dir, "strata.example/test", plan); err != nil {
 		t.Fatal(err)
 	}
-	if c.policy, err = proof.ParsePolicy([]byte(proof.PolicyText(c.genesis))); err != nil {
+	policy, err := os.ReadFile(filepath.Join(c.dir, setup.PolicyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.policy, err = proof.ParsePolicy(policy); err != nil {
 		t.Fatal(err)
 	}
 	tokens := filepath.Join(c.dir, "tokens.json")

@@ -201,9 +201,13 @@ func (n *Node) hostConfig() (*p2p.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("genesis: members[%d].addrs: %w", i, err)
 		}
-		c.Members = append(c.Members, p2p.Member{Name: m.Name, ID: id, Addrs: addrs})
+		c.Members = append(c.Members, p2p.Member{Number: i, Name: m.Name, ID: id, Addrs: addrs})
 	}
-	c.Listen = c.Members[n.self].Addrs
+	self := c.Members[n.self]
+	if id, err := peer.IDFromPrivateKey(key); err != nil || id != self.ID {
+		return nil, errors.Join(err, fmt.Errorf("the peer key is that of %s, the genesis names %s for %s", id, self.ID, self.Name))
+	}
+	c.Listen = self.Addrs
 	for name, addr := range n.cfg.P2PDial {
 		i := slices.IndexFunc(c.Members, func(m p2p.Member) bool { return m.Name == name })
 		if i < 0 {

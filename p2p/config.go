@@ -4,12 +4,11 @@
 // What every member must hear is gossiped on topics; what one must hear is sent
 // on a direct stream. Both are hints that may be lost: a full queue drops, and
 // counts what it drops. Only members of the network and observers that it
-// allows can connect at all.
+// allows can connect at all; who the members are may change while it runs.
 package p2p
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -19,12 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Member is a peer of the network. It is known by its place in the list of
-// members.
+// Member is a peer of the network. It is known by a number, which is nobody
+// else's, ever; so is its name.
 type Member struct {
-	Name  string
-	ID    peer.ID
-	Addrs []multiaddr.Multiaddr
+	Number int
+	Name   string
+	ID     peer.ID
+	Addrs  []multiaddr.Multiaddr
 }
 
 // Topic is a stream of gossip.
@@ -45,7 +45,7 @@ func (t Topic) String() string { return topicNames[t] }
 
 // Handler takes what comes in. Its methods must not block, and are called from
 // many goroutines. It owns the data it is given. A member is named by its
-// place; an observer is -1.
+// number; an observer is -1.
 type Handler interface {
 	// Gossip takes a gossiped message from the peer that passed it on.
 	Gossip(from int, topic Topic, data []byte) Verdict
@@ -63,11 +63,15 @@ type Config struct {
 	NetworkID [32]byte
 	Key       crypto.PrivKey
 	Listen    []multiaddr.Multiaddr
-	Members   []Member
-	// Self is this peer's place, or -1 for an observer.
+	// Members are those that there are at first; see SetMembers.
+	Members []Member
+	// Self is this peer's number, or -1 if it is no member, or not yet. It is
+	// never linked to itself, even where the members' list has another ID for it.
 	Self int
 	// Observers are peers that may connect without being members.
 	Observers []peer.ID
+	// MaxMembers bounds the members that there are at once, 128 by default.
+	MaxMembers int
 	// MaxMessage bounds a message in bytes, 2 MiB by default.
 	MaxMessage int
 	// QueueMessages bounds the messages that wait for one peer, 1,024 by
@@ -86,13 +90,8 @@ func (c *Config) setDefaults() error {
 	if c.Key == nil {
 		return errors.New("p2p: there is no key")
 	}
-	if c.Self >= len(c.Members) {
-		return fmt.Errorf("p2p: this peer is member %d of %d", c.Self, len(c.Members))
-	}
-	if id, err := peer.IDFromPrivateKey(c.Key); err != nil {
-		return fmt.Errorf("p2p: %w", err)
-	} else if c.Self >= 0 && c.Members[c.Self].ID != id {
-		return fmt.Errorf("p2p: the peer key is that of %s, the genesis names %s for %s", id, c.Members[c.Self].ID, c.Members[c.Self].Name)
+	if c.MaxMembers == 0 {
+		c.MaxMembers = 128
 	}
 	if c.MaxMessage == 0 {
 		c.MaxMessage = 2 << 20
@@ -113,9 +112,12 @@ func (c *Config) setDefaults() error {
 }
 
 // floodLimit is the largest committee in which every message goes from its
-// author to every member in one hop. Larger ones use gossipsub's mesh.
+// author to every member in one hop. Larger ones use gossipsub's mesh as well.
 const floodLimit = 16
 
 // Floods reports whether messages go to every member in one hop, so that
-// nobody passes on what others said.
+// nobody passes on what others said. It is by the members that there are when
+// the host is made: gossipsub takes its parameters once. Hosts of both kinds
+// understand each other, so that a network may grow or shrink past the limit
+// while it runs.
 func (c *Config) Floods() bool { return len(c.Members) <= floodLimit }

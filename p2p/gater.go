@@ -12,7 +12,7 @@ import (
 
 // gater lets members and observers connect, and nobody else.
 type gater struct {
-	allowed map[peer.ID]bool
+	allowed func(peer.ID) bool
 	logger  *slog.Logger
 	refused func()
 
@@ -24,17 +24,17 @@ type gater struct {
 const maxLogged = 64
 
 // InterceptPeerDial implements connmgr.ConnectionGater.
-func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.allowed[p] }
+func (g *gater) InterceptPeerDial(p peer.ID) bool { return g.allowed(p) }
 
 // InterceptAddrDial implements connmgr.ConnectionGater.
-func (g *gater) InterceptAddrDial(p peer.ID, _ multiaddr.Multiaddr) bool { return g.allowed[p] }
+func (g *gater) InterceptAddrDial(p peer.ID, _ multiaddr.Multiaddr) bool { return g.allowed(p) }
 
 // InterceptAccept implements connmgr.ConnectionGater: who comes is not known yet.
 func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured implements connmgr.ConnectionGater.
 func (g *gater) InterceptSecured(_ network.Direction, p peer.ID, addrs network.ConnMultiaddrs) bool {
-	if g.allowed[p] {
+	if g.allowed(p) {
 		return true
 	}
 	g.refused()

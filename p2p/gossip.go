@@ -89,7 +89,7 @@ func (h *Host) validator(t Topic) pubsub.ValidatorEx {
 		member := h.member(from)
 		verdict := h.handler.Gossip(member, t, msg.Data)
 		if verdict == Reject {
-			h.metrics.reject(h.cfg.Members, member)
+			h.metrics.reject(h.nameOf(member))
 		}
 		return verdict.result(floods)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,14 +32,17 @@ type Host struct {
 	pubsub  *pubsub.PubSub
 	topics  [topics]*pubsub.Topic
 	gossip  *gossipParams
-	index   map[peer.ID]int
-	links   []*link // by member; nil for this peer itself
+	peers   atomic.Pointer[peers]
 	metrics *metrics
 	score   *scores
 
+	// mu is held while the members change, and while the host starts or stops.
+	mu      sync.Mutex
+	ctx     context.Context // until the host is closed
 	stop    context.CancelFunc
+	started bool
+	closed  bool
 	workers sync.WaitGroup
-	closed  sync.Once
 }
 
 // New returns a host that listens, and dials once it is started.
@@ -46,36 +50,24 @@ func New(cfg Config, handler Handler) (*Host, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err
 	}
-	h := &Host{cfg: cfg, handler: handler, index: map[peer.ID]int{}, score: newScores()}
+	h := &Host{cfg: cfg, handler: handler, score: newScores()}
+	h.peers.Store(&peers{})
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	var err error
-	if h.metrics, err = newMetrics(cfg.Registerer, cfg.Members); err != nil {
+	if h.metrics, err = newMetrics(cfg.Registerer); err != nil {
 		return nil, err
 	}
-	allowed := map[peer.ID]bool{}
-	for i, m := range cfg.Members {
-		h.index[m.ID] = i
-		allowed[m.ID] = true
-	}
-	for _, id := range cfg.Observers {
-		allowed[id] = true
-	}
-	g := &gater{allowed: allowed, logger: cfg.Logger, logged: map[peer.ID]bool{},
+	g := &gater{allowed: h.allows, logger: cfg.Logger, logged: map[peer.ID]bool{},
 		refused: func() { h.metrics.drops.WithLabelValues("stranger").Inc() }}
 	if h.host, err = newLibp2p(&cfg, g); err != nil {
 		return nil, fmt.Errorf("p2p: %w", err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	h.stop = stop
-	if err := h.joinGossip(ctx); err != nil {
-		stop()
+	if err := h.joinGossip(h.ctx); err != nil {
+		h.stop()
 		return nil, errors.Join(fmt.Errorf("p2p: gossip: %w", err), h.host.Close())
 	}
-	for i, m := range cfg.Members {
-		if i == cfg.Self {
-			h.links = append(h.links, nil)
-			continue
-		}
-		h.links = append(h.links, newLink(h, i, m))
+	if err := h.SetMembers(cfg.Members); err != nil {
+		return nil, errors.Join(err, h.Close())
 	}
 	h.host.SetStreamHandler(h.protocol("direct"), h.serveDirect)
 	h.host.SetStreamHandler(h.protocol("echo"), h.serveEcho)
@@ -105,7 +97,7 @@ func listen(n network.Network, addrs []multiaddr.Multiaddr) error {
 }
 
 func newLibp2p(cfg *Config, g *gater) (host.Host, error) {
-	limits, err := newLimits(len(cfg.Members) + len(cfg.Observers))
+	limits, err := newLimits(cfg.MaxMembers + len(cfg.Observers))
 	if err != nil {
 		return nil, err
 	}
@@ -168,27 +160,31 @@ func newLimits(peers int) (network.ResourceManager, error) {
 
 // Start begins to dial the members and to keep them connected.
 func (h *Host) Start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	stop := h.stop
-	h.stop = func() { cancel(); stop() }
-	for _, l := range h.links {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.started = true
+	for _, l := range h.peers.Load().links {
 		if l != nil {
-			h.workers.Go(func() { l.keep(ctx) })
-			h.workers.Go(func() { l.send(ctx) })
+			l.start(h.ctx)
 		}
 	}
 }
 
 // Close ends all connections and waits for what is under way.
-func (h *Host) Close() (err error) {
-	h.closed.Do(func() {
-		h.stop()
-		for _, t := range h.gossip.leave {
-			t()
-		}
-		err = h.host.Close()
-		h.workers.Wait()
-	})
+func (h *Host) Close() error {
+	h.mu.Lock()
+	closed := h.closed
+	h.closed = true
+	h.mu.Unlock()
+	if closed {
+		return nil
+	}
+	h.stop()
+	for _, t := range h.gossip.leave {
+		t()
+	}
+	err := h.host.Close()
+	h.workers.Wait()
 	return err
 }
 
@@ -198,17 +194,17 @@ func (h *Host) Addrs() []multiaddr.Multiaddr { return h.host.Network().ListenAdd
 // Send queues a message for one member. It answers false if it was dropped,
 // because the member is not connected or its queue is full.
 func (h *Host) Send(member int, data []byte) bool {
-	if member < 0 || member >= len(h.links) || h.links[member] == nil || len(data) > h.cfg.MaxMessage {
-		return false
-	}
-	return h.links[member].push(data)
+	l := h.peers.Load().link(member)
+	return l != nil && len(data) <= h.cfg.MaxMessage && l.push(data)
 }
 
-// Reachable says of each member whether it answers now; this peer does.
+// Reachable says of each member, by number, whether it answers now; this peer
+// does.
 func (h *Host) Reachable() []bool {
-	out := make([]bool, len(h.links))
-	for i, l := range h.links {
-		out[i] = l == nil || l.reachable()
+	p := h.peers.Load()
+	out := make([]bool, len(p.links))
+	for i, l := range p.links {
+		out[i] = i == p.self || l != nil && l.reachable()
 	}
 	return out
 }
@@ -216,18 +212,10 @@ func (h *Host) Reachable() []bool {
 // Blame costs a member score, for something that only the handler could see to
 // be invalid.
 func (h *Host) Blame(member int) {
-	if member >= 0 && member < len(h.cfg.Members) {
-		h.score.blame(h.cfg.Members[member].ID)
-		h.metrics.rejects.WithLabelValues(h.cfg.Members[member].Name).Inc()
+	if l := h.peers.Load().link(member); l != nil {
+		h.score.blame(l.id)
+		h.metrics.reject(l.name)
 	}
-}
-
-// member is the place of a peer, or -1.
-func (h *Host) member(p peer.ID) int {
-	if i, ok := h.index[p]; ok {
-		return i
-	}
-	return -1
 }
 
 // name is a string for protocols and topics that no other network has.
@@ -237,7 +225,7 @@ func (h *Host) name(what string) string {
 
 // connection is told of every connection that comes or goes.
 func (h *Host) connection(_ network.Network, c network.Conn) {
-	if i := h.member(c.RemotePeer()); i >= 0 && h.links[i] != nil {
-		h.links[i].tell()
+	if l := h.peers.Load().link(h.member(c.RemotePeer())); l != nil {
+		l.tell()
 	}
 }

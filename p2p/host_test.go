@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,7 +124,7 @@ func TestOtherNetwork(t *testing.T) {
 	m := newMesh(t, 2)
 	m.start(0)
 	other := m.start(1, func(c *Config) { c.NetworkID = [32]byte{2} })
-	eventually(t, "they are connected", func() bool { return m.hosts[0].links[1].isUp() && other.links[0].isUp() })
+	eventually(t, "they are connected", func() bool { return m.hosts[0].link(1).isUp() && other.link(0).isUp() })
 	for range 20 {
 		m.hosts[0].Send(1, []byte("x"))
 		if err := m.hosts[0].Publish(TopicBatch, []byte("x")); err != nil {
@@ -176,7 +177,7 @@ func TestBadFrames(t *testing.T) {
 		"one more": "\x00\x01\x00\x01",
 	} {
 		before := figure(t, m.hosts[0].metrics.drops, "bad_frame")
-		s := m.hosts[1].links[0].open(context.Background(), "direct")
+		s := m.hosts[1].link(0).open(context.Background(), "direct")
 		if s == nil {
 			t.Fatal("no stream")
 		}
@@ -272,11 +273,15 @@ func TestBlameFades(t *testing.T) {
 func TestConfigRefuses(t *testing.T) {
 	m := newMesh(t, 2)
 	for name, change := range map[string]func(*Config){
-		"no key":        func(c *Config) { c.Key = nil },
-		"another's key": func(c *Config) { c.Key = m.keys[1] },
-		"no such place": func(c *Config) { c.Self = 2 },
+		"no key":           func(c *Config) { c.Key = nil },
+		"too many members": func(c *Config) { c.MaxMembers = 1 },
+		"two of a number":  func(c *Config) { c.Members[1].Number = 0 },
+		"two of an ID":     func(c *Config) { c.Members[1].ID = c.Members[0].ID },
+		"no ID":            func(c *Config) { c.Members[1].ID = "" },
+		"no number":        func(c *Config) { c.Members[1].Number = -1 },
 	} {
 		cfg := m.config(0)
+		cfg.Members = slices.Clone(cfg.Members)
 		change(&cfg)
 		if h, err := New(cfg, m.boxes[0]); err == nil {
 			t.Errorf("%s: a host is made", name)

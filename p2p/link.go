@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multiaddr"
 )
 
 // Times of a link.
@@ -25,22 +27,74 @@ const (
 // link is what a host knows of, and does for, one member.
 type link struct {
 	h      *Host
-	place  int
-	member Member
+	number int
+	name   string
+	id     peer.ID
 	queue  chan []byte
 	bytes  atomic.Int64
-	poke   chan struct{} // the connection has gone
+	gone   chan struct{} // the connection has gone
+	look   chan struct{} // a connection has come, or the addresses are others
+	cancel context.CancelFunc
 
 	mu       sync.Mutex
+	addrs    []multiaddr.Multiaddr
+	retired  bool // nothing changes any more
 	up       bool
 	answered time.Time     // the last echo
 	rtt      time.Duration // smoothed
 	inbound  network.Stream
 }
 
-func newLink(h *Host, place int, m Member) *link {
-	h.host.Peerstore().AddAddrs(m.ID, m.Addrs, peerstore.PermanentAddrTTL)
-	return &link{h: h, place: place, member: m, queue: make(chan []byte, h.cfg.QueueMessages), poke: make(chan struct{}, 1)}
+func newLink(h *Host, m *Member) *link {
+	l := &link{
+		h: h, number: m.Number, name: m.Name, id: m.ID, queue: make(chan []byte, h.cfg.QueueMessages),
+		gone: make(chan struct{}, 1), look: make(chan struct{}, 1), cancel: func() {},
+	}
+	h.metrics.joined(l.name)
+	l.dialAt(m.Addrs)
+	return l
+}
+
+// dialAt sets the addresses that the member is dialled at.
+func (l *link) dialAt(addrs []multiaddr.Multiaddr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if slices.EqualFunc(l.addrs, addrs, multiaddr.Multiaddr.Equal) {
+		return
+	}
+	l.addrs = slices.Clone(addrs)
+	l.h.host.Peerstore().ClearAddrs(l.id)
+	l.h.host.Peerstore().AddAddrs(l.id, addrs, peerstore.PermanentAddrTTL)
+	signal(l.look)
+}
+
+// start sets the link's workers going. The host's lock is held.
+func (l *link) start(ctx context.Context) {
+	ctx, l.cancel = context.WithCancel(ctx)
+	l.h.workers.Go(func() { l.keep(ctx) })
+	l.h.workers.Go(func() { l.send(ctx) })
+}
+
+// retire ends the link: its member has left, or goes on as another peer. The
+// host's lock is held.
+func (l *link) retire(left bool) {
+	l.cancel()
+	l.mu.Lock()
+	wasUp := l.up
+	l.retired, l.up = true, false
+	l.h.metrics.down(l.name, left)
+	l.mu.Unlock()
+	if wasUp {
+		l.h.handler.PeerDown(l.number)
+	}
+}
+
+// signal raises a flag, if it is not raised.
+func signal(flag chan struct{}) {
+	select {
+	case flag <- struct{}{}:
+	default:
+	}
 }
 
 // refresh looks whether the member is connected, and answers whether that has
@@ -49,18 +103,17 @@ func newLink(h *Host, place int, m Member) *link {
 func (l *link) refresh() (up, changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	up = l.h.host.Network().Connectedness(l.member.ID) == network.Connected
-	if l.up == up {
-		return up, false
+	up = l.h.host.Network().Connectedness(l.id) == network.Connected
+	if l.up == up || l.retired {
+		return l.up, false
 	}
 	l.up = up
-	l.h.metrics.connected.WithLabelValues(l.member.Name).Set(boolValue(up))
-	if !up {
+	l.h.metrics.connected.WithLabelValues(l.name).Set(boolValue(up))
+	if up {
+		signal(l.look)
+	} else {
 		l.answered = time.Time{}
-		select {
-		case l.poke <- struct{}{}:
-		default:
-		}
+		signal(l.gone)
 	}
 	return up, true
 }
@@ -69,9 +122,9 @@ func (l *link) refresh() (up, changed bool) {
 func (l *link) tell() {
 	switch up, changed := l.refresh(); {
 	case changed && up:
-		l.h.handler.PeerUp(l.place)
+		l.h.handler.PeerUp(l.number)
 	case changed:
-		l.h.handler.PeerDown(l.place)
+		l.h.handler.PeerDown(l.number)
 	}
 }
 
@@ -96,10 +149,10 @@ func (l *link) reachable() bool {
 
 // RTT is the smoothed round trip to a member, and false while it is unknown.
 func (h *Host) RTT(member int) (time.Duration, bool) {
-	if member < 0 || member >= len(h.links) || h.links[member] == nil {
+	l := h.peers.Load().link(member)
+	if l == nil {
 		return 0, false
 	}
-	l := h.links[member]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.rtt, l.up && l.rtt > 0
@@ -177,7 +230,7 @@ func (l *link) write(s network.Stream, w *bufio.Writer, data []byte) error {
 func (l *link) open(ctx context.Context, what string) network.Stream {
 	ctx, cancel := context.WithTimeout(network.WithNoDial(ctx, "the link dials"), dialTimeout)
 	defer cancel()
-	s, err := l.h.host.NewStream(ctx, l.member.ID, l.h.protocol(what))
+	s, err := l.h.host.NewStream(ctx, l.id, l.h.protocol(what))
 	if err != nil {
 		return nil
 	}
@@ -186,30 +239,38 @@ func (l *link) open(ctx context.Context, what string) network.Stream {
 
 func (h *Host) protocol(what string) protocol.ID { return protocol.ID(h.name(what)) }
 
-// keep keeps the member connected and asks it for echoes.
+// keep keeps the member connected and asks it for echoes. Who does not answer,
+// or does not take this host for a member, is asked again after a while that
+// grows.
 func (l *link) keep(ctx context.Context) {
 	backoff := minRedial
 	for ctx.Err() == nil {
-		var wait time.Duration
 		l.tell() // of who connected before the host was told of connections
-		switch {
-		case l.h.host.Network().Connectedness(l.member.ID) == network.Connected:
+		if l.connect(ctx) && l.echoes(ctx) {
 			backoff = minRedial
-			l.echoes(ctx)
-			wait = minRedial
-		case l.dial(ctx) != nil:
-			wait = backoff + rand.N(backoff/2)
-			backoff = min(2*backoff, maxRedial)
+		}
+		select { // the connection that was refused is no reason to look again
+		case <-l.look:
+		default:
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(backoff + rand.N(backoff/2)):
+		case <-l.look:
 		case <-ctx.Done():
 		}
+		backoff = min(2*backoff, maxRedial)
 	}
 }
 
-func (l *link) dial(ctx context.Context) error {
+// connect dials the member, unless it is connected. It answers whether it is.
+func (l *link) connect(ctx context.Context) bool {
+	if l.h.host.Network().Connectedness(l.id) == network.Connected {
+		return true
+	}
+	l.mu.Lock()
+	info := peer.AddrInfo{ID: l.id, Addrs: l.addrs}
+	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	return l.h.host.Connect(ctx, peer.AddrInfo{ID: l.member.ID, Addrs: l.member.Addrs})
+	return l.h.host.Connect(ctx, info) == nil
 }

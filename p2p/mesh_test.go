@@ -124,7 +124,7 @@ func newMesh(t *testing.T, n int) *mesh {
 	for i := range n {
 		key, id := newKey(t)
 		m.keys = append(m.keys, key)
-		m.members = append(m.members, Member{Name: fmt.Sprintf("node-%d", i+1), ID: id, Addrs: []multiaddr.Multiaddr{freeAddr(t)}})
+		m.members = append(m.members, Member{Number: i, Name: fmt.Sprintf("node-%d", i+1), ID: id, Addrs: []multiaddr.Multiaddr{freeAddr(t)}})
 		m.boxes = append(m.boxes, &box{up: map[int]int{}, down: map[int]int{}})
 	}
 	t.Cleanup(func() {
@@ -249,3 +249,6 @@ func figure(t *testing.T, c *prometheus.CounterVec, label string) float64 {
 	}
 	return m.GetCounter().GetValue()
 }
+
+// link is a host's link with a member.
+func (h *Host) link(member int) *link { return h.peers.Load().link(member) }

@@ -25,7 +25,7 @@ func (f flow) add(n int) {
 	f.bytes.Add(float64(n))
 }
 
-func newMetrics(reg prometheus.Registerer, members []Member) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "strata_p2p_" + name, Help: help}, labels)
 	}
@@ -48,10 +48,6 @@ func newMetrics(reg prometheus.Registerer, members []Member) (*metrics, error) {
 			}
 		}
 	}
-	for _, peer := range members {
-		m.connected.WithLabelValues(peer.Name)
-		m.rejects.WithLabelValues(peer.Name)
-	}
 	if reg == nil {
 		return m, nil
 	}
@@ -65,12 +61,22 @@ func newMetrics(reg prometheus.Registerer, members []Member) (*metrics, error) {
 
 func (m *metrics) topic(direction, channel string) flow { return m.flows[direction+channel] }
 
-func (m *metrics) reject(members []Member, member int) {
-	name := "observer"
-	if member >= 0 {
-		name = members[member].Name
+func (m *metrics) reject(peer string) { m.rejects.WithLabelValues(peer).Inc() }
+
+// joined shows the figures of a member.
+func (m *metrics) joined(peer string) {
+	m.connected.WithLabelValues(peer)
+	m.rejects.WithLabelValues(peer)
+}
+
+// down takes back what a link with a member was like, and that there is one to
+// be had if the member has left.
+func (m *metrics) down(peer string, left bool) {
+	m.rtt.DeleteLabelValues(peer)
+	m.connected.WithLabelValues(peer).Set(0)
+	if left {
+		m.connected.DeleteLabelValues(peer)
 	}
-	m.rejects.WithLabelValues(name).Inc()
 }
 
 // tracer counts what gossipsub drops without a word.

@@ -55,23 +55,24 @@ var errFrame = errors.New("p2p: a frame is malformed")
 // serveDirect reads the messages of a peer's direct stream. A peer has one
 // such stream at a time; a new one takes the place of the old.
 func (h *Host) serveDirect(s network.Stream) {
-	member := h.member(s.Conn().RemotePeer())
-	if member >= 0 && h.links[member] != nil {
-		h.links[member].replaceInbound(s)
+	from := s.Conn().RemotePeer()
+	if l := h.peers.Load().link(h.member(from)); l != nil {
+		l.replaceInbound(s)
 	}
 	in := h.metrics.topic("in", "direct")
 	r := bufio.NewReaderSize(s, 64<<10)
 	for {
 		data, err := readFrame(r, h.cfg.MaxMessage)
 		if errors.Is(err, errFrame) {
-			h.blameFrame(member)
+			h.blameFrame(h.member(from))
 		}
 		if err != nil {
 			_ = s.Reset()
 			return
 		}
 		in.add(len(data))
-		if h.handler.Direct(member, data) == Reject {
+		// Looked up each time: peers join, and leave, while their streams last.
+		if member := h.member(from); h.handler.Direct(member, data) == Reject {
 			h.Blame(member)
 		}
 	}
@@ -110,25 +111,26 @@ func (h *Host) serveEcho(s network.Stream) {
 	_ = s.Reset()
 }
 
-// echoes asks for an echo again and again, until one fails.
-func (l *link) echoes(ctx context.Context) {
+// echoes asks for an echo again and again, until one fails. It answers whether
+// there was any.
+func (l *link) echoes(ctx context.Context) (any bool) {
 	s := l.open(ctx, "echo")
 	if s == nil {
-		return
+		return false
 	}
 	defer func() { _ = s.Reset() }()
-	for {
+	for ; ; any = true {
 		start := time.Now()
 		if !echo(s, 3*l.h.cfg.EchoEvery) {
-			return
+			return any
 		}
 		l.answeredIn(time.Since(start))
 		select {
 		case <-time.After(l.h.cfg.EchoEvery):
-		case <-l.poke:
-			return
+		case <-l.gone:
+			return true
 		case <-ctx.Done():
-			return
+			return true
 		}
 	}
 }
@@ -148,10 +150,13 @@ func echo(s network.Stream, timeout time.Duration) bool {
 func (l *link) answeredIn(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.retired {
+		return
+	}
 	l.answered = time.Now()
 	if l.rtt == 0 {
 		l.rtt = d
 	}
 	l.rtt += (d - l.rtt) / 8
-	l.h.metrics.rtt.WithLabelValues(l.member.Name).Set(l.rtt.Seconds())
+	l.h.metrics.rtt.WithLabelValues(l.name).Set(l.rtt.Seconds())
 }

@@ -124,7 +124,7 @@ func TestLogVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "genesis.json", append(genesis, '\n'))
-	golden(t, "policy", []byte(proof.PolicyText(w.Genesis)))
+	golden(t, "policy", []byte(proof.EpochPolicyText(w.Committee)))
 	id, err := w.Genesis.ID()
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +200,67 @@ func ledgerVector(t *testing.T, w *fixture.Network, entry protocol.Entry, index 
 	}
 	p := proof.NewCheckpoint(w.Committee, cert).Prove(leaf, position, path)
 	golden(t, "ledger-proof.json", append(p.AppendJSON(nil), '\n'))
+}
+
+// epochVector is a proof by the committee of an epoch, and what a policy beside
+// this file makes of it.
+type epochVector struct {
+	Name   string        `json:"name"`
+	Policy string        `json:"policy"`
+	Proof  *proof.Proof  `json:"proof"`
+	Report *proof.Report `json:"report,omitempty"`
+	// Step is where the verification fails.
+	Step proof.Step `json:"step,omitempty"`
+}
+
+// TestEpochVectors pins the policy of a network that node-5 has joined and node-1
+// has left since, and proofs of the same entry in node-1's log.
+func TestEpochVectors(t *testing.T) {
+	epochs, in := fixture.NewEpochs(t, 4,
+		fixture.Turn{Since: fixture.Start + 100*protocol.Second, Members: []protocol.MemberID{0, 1, 2, 3, 4}},
+		fixture.Turn{Since: fixture.Start + 200*protocol.Second, Members: []protocol.MemberID{1, 2, 3, 4}})
+	policies := map[string]*proof.Policy{}
+	for name, text := range map[string]string{
+		"policy": proof.EpochPolicyText(in[0].Committee), "policy-epochs": proof.PolicyText(epochs),
+	} {
+		golden(t, name, []byte(text))
+		var err error
+		if policies[name], err = proof.ParsePolicy([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := in[0].Log(0)
+	e := fixture.Event(t, `{"type":"order.created","payload":{}}`)
+	b := log.Append(fixture.Start, e)
+	path, err := log.Tree.Inclusion(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := fixture.Start.Seconds()
+	var vectors []epochVector
+	for _, c := range []struct {
+		name   string
+		epoch  int
+		time   uint64
+		voters []protocol.MemberID
+		policy string
+	}{
+		{"of the founders", 0, start, []protocol.MemberID{0, 1, 3}, "policy-epochs"},
+		{"of five", 1, start + 98, []protocol.MemberID{0, 1, 2, 4}, "policy-epochs"},
+		{"of the four without the author, who has left and signed beside them", 2, start + 200, []protocol.MemberID{1, 2, 4}, "policy-epochs"},
+		{"of an epoch that is not known yet", 2, start + 200, []protocol.MemberID{1, 2, 4}, "policy"},
+	} {
+		log.Enter(in[c.epoch])
+		cp := proof.NewCheckpoint(in[c.epoch].Committee, log.Certify(t, c.time, c.voters...))
+		cp = cp.SignedBy(in[c.epoch].Committee.Verifier(0), b.AuthorVote().Signature())
+		v := epochVector{Name: c.name, Policy: c.policy, Proof: cp.Prove(protocol.Entry{Kind: protocol.KindAttest, Hash: e.Hash, Time: fixture.Start}, 1, path)}
+		var failed *proof.StepError
+		if v.Report, err = proof.Verify(policies[c.policy], v.Proof, proof.Claims{}); errors.As(err, &failed) {
+			v.Step = failed.Step
+		}
+		vectors = append(vectors, v)
+	}
+	goldenJSON(t, "proof-epochs.json", vectors)
 }
 
 func appendBatch(t *testing.T, w *fixture.Network, log *fixture.Log, i int, texts []string) batchVector {

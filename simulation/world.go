@@ -97,7 +97,7 @@ func (w *world) found() error {
 	w.committee = c.WithMemo(memo)
 	w.params = w.genesis.Params
 	w.maxMessage = wire.MaxMessage(w.params)
-	w.policy, err = proof.ParsePolicy([]byte(proof.PolicyText(w.genesis)))
+	w.policy, err = proof.ParsePolicy([]byte(proof.EpochPolicyText(w.committee)))
 	return err
 }
 

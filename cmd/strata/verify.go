@@ -23,6 +23,7 @@ func newVerify() *cobra.Command {
 	var (
 		policyFile, eventFile, export string
 		strict, asJSON                bool
+		epochFrom                     uint64
 	)
 	cmd := &cobra.Command{
 		Use:   "verify PROOF.json",
@@ -32,6 +33,10 @@ proof is an answer of the API as it came, or the "proof" or "ledger_proof" in it
 alone; - reads standard input. A proof against the ledger shows the entry's
 position, too. Where an answer has both, both are checked, and that they are
 about the same entry.
+
+The policy of a network names the committees of all of its epochs, and any of
+them may vouch. A quorum of members that have left could still make false proofs
+together; --epoch-from refuses the committees of earlier epochs.
 
 It exits with 0 if the proof is good, 1 if it is not, and 2 if a file cannot be
 used.`,
@@ -44,6 +49,7 @@ used.`,
 	f.StringVar(&policyFile, "policy", "", "the network's policy file (required)")
 	f.StringVar(&eventFile, "event", "", "file of the event or the anchor, to check that the proof is about it")
 	f.BoolVar(&strict, "strict-time", false, "refuse a proof whose author's time the witnesses do not vouch for")
+	f.Uint64Var(&epochFrom, "epoch-from", 0, "refuse a proof that only the committees of earlier epochs vouch for")
 	f.StringVar(&export, "export", "", "folder to write proof.tlog-proof and the leaf's bytes, entry, to, for other verifiers; those of the ledger begin with ledger-")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("policy")
@@ -64,7 +70,7 @@ used.`,
 		if err != nil {
 			return fmt.Errorf("%s: %w", args[0], err)
 		}
-		claims.StrictTime = strict
+		claims.StrictTime, claims.EpochFrom = strict, epochFrom
 		if eventFile != "" {
 			if claims.Event, err = readInput(eventFile, nil); err != nil {
 				return err
@@ -170,7 +176,11 @@ func tellReport(p *term.Printer, r *proof.Report) {
 		names[i] = w.Name
 	}
 	p.Printf("%s checkpoint  cosigned by %s\n", ok, strings.Join(names, ", "))
-	p.Printf("%s quorum      %s\n", ok, r.Quorum)
+	epoch := ""
+	if r.Epoch > 0 {
+		epoch = fmt.Sprintf(" of epoch %d", r.Epoch)
+	}
+	p.Printf("%s quorum      %s%s\n", ok, r.Quorum, epoch)
 	witnessed := time.Unix(int64(r.WitnessedAt), 0).UTC().Format("2006-01-02 15:04:05 MST")
 	if r.TimestampVouched {
 		p.Printf("%s time        witnessed at %s\n", ok, witnessed)

@@ -112,3 +112,40 @@ func TestVerifyLedger(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyEpochs checks the pinned proofs of three epochs, by the policy that
+// knows them and by the one that knows the first.
+func TestVerifyEpochs(t *testing.T) {
+	data := filepath.Join("..", "..", "protocol", "testdata")
+	text, err := os.ReadFile(filepath.Join(data, "proof-epochs.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var proofs []struct{ Proof json.RawMessage }
+	if err := json.Unmarshal(text, &proofs); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		proof int
+		args  []string
+		code  int
+		want  string
+	}{
+		{0, []string{"--policy", "policy"}, 0, "quorum      3/3\n"},
+		{0, []string{"--policy", "policy-epochs"}, 0, "quorum      3/3\n"},
+		{0, []string{"--policy", "policy-epochs", "--epoch-from", "1"}, exitFailed, "the committee of epoch 0 vouches, and none of epoch 1 or later"},
+		{1, []string{"--policy", "policy-epochs", "--epoch-from", "1"}, 0, "quorum      4/4 of epoch 1\n"},
+		{1, []string{"--policy", "policy"}, exitFailed, "the policy knows epochs up to 0, and what is newer is in /v1/network/policy"},
+		{2, []string{"--policy", "policy-epochs", "--json"}, 0, `"epoch": 2`},
+	} {
+		file := filepath.Join(t.TempDir(), "proof.json")
+		if err := os.WriteFile(file, proofs[c.proof].Proof, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.args[1] = filepath.Join(data, c.args[1])
+		var out strings.Builder
+		if code := run(append([]string{"verify", file}, c.args...), &out, io.Discard); code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%d, %v: exit %d, want %d %q\n%s", c.proof, c.args, code, c.code, c.want, out.String())
+		}
+	}
+}

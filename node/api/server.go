@@ -84,7 +84,7 @@ type Server struct {
 
 // New returns a server. An error means that the genesis makes no policy.
 func New(d Deps) (*Server, error) {
-	s := &Server{Deps: d, policyText: proof.PolicyText(d.Genesis), ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter()}
+	s := &Server{Deps: d, policyText: proof.EpochPolicyText(d.Committee), ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter()}
 	var err error
 	if s.networkID, err = d.Genesis.ID(); err != nil {
 		return nil, err

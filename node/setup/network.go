@@ -10,6 +10,7 @@ import (
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // Node is what a new network's plan says of a node.
@@ -100,7 +101,11 @@ func write(dir, network string, nodes []Node) (*protocol.Genesis, error) {
 	if err := os.WriteFile(filepath.Join(dir, GenesisFile), append(text, '\n'), 0o644); err != nil {
 		return nil, err
 	}
-	return g, os.WriteFile(filepath.Join(dir, PolicyFile), []byte(proof.PolicyText(g)), 0o644)
+	committee, err := quorum.NewCommittee(g)
+	if err != nil {
+		return nil, err
+	}
+	return g, os.WriteFile(filepath.Join(dir, PolicyFile), []byte(proof.EpochPolicyText(committee)), 0o644)
 }
 
 func writeNode(dir string, n Node, k *keys) error {

@@ -135,7 +135,7 @@ func TestErasedProofs(t *testing.T) {
 		if row, ok, err = b.RowAt(row.Position); err != nil || !ok || row.Body != nil || !row.Gone(0) || row.Entry.TTL != 1 {
 			t.Errorf("%+v %v %v", row, ok, err)
 		}
-		policy, err := proof.ParsePolicy([]byte(proof.PolicyText(b.genesis)))
+		policy, err := proof.ParsePolicy([]byte(proof.EpochPolicyText(b.com)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -220,7 +220,7 @@ func TestCertificates(t *testing.T) {
 func TestFindAndProve(t *testing.T) {
 	b := newBook(t)
 	e := b.event(1)
-	policy, err := proof.ParsePolicy([]byte(proof.PolicyText(b.genesis)))
+	policy, err := proof.ParsePolicy([]byte(proof.EpochPolicyText(b.com)))
 	if err != nil {
 		t.Fatal(err)
 	}

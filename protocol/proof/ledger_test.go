@@ -52,7 +52,7 @@ func anchored(t testing.TB, voters ...protocol.MemberID) (log, ledger *proof.Pro
 	}
 	log = prove(1, entry, 3)
 	ledger = prove(protocol.Ledger, protocol.LedgerEntry{Entry: entry, Log: "node-2", Index: 3}, 5)
-	if policy, err = proof.ParsePolicy([]byte(proof.PolicyText(w.Genesis))); err != nil {
+	if policy, err = proof.ParsePolicy([]byte(proof.EpochPolicyText(w.Committee))); err != nil {
 		t.Fatal(err)
 	}
 	answer = []byte(`{"timestamp":1700000000000,"position":5,"hash":"` + a.Hash.String() + `","payload":` + anchor + `,"proof":`)
@@ -102,7 +102,7 @@ func TestLedgerWithoutAuthor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := proof.ParsePolicy([]byte(proof.PolicyText(w.Genesis)))
+	policy, err := proof.ParsePolicy([]byte(proof.EpochPolicyText(w.Committee)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func otherEntry(t *testing.T) *proof.Proof {
 // TestLedgerOfPolicy finds the ledger by its logs' network, and none where
 // there are several networks.
 func TestLedgerOfPolicy(t *testing.T) {
-	text := proof.PolicyText(fixture.New(t, 4).Genesis)
+	text := proof.EpochPolicyText(fixture.New(t, 4).Committee)
 	policy, err := proof.ParsePolicy([]byte(text))
 	if err != nil || policy.Ledger() != "strata.example/test/ledger" {
 		t.Errorf("%q, %v", policy.Ledger(), err)

@@ -9,12 +9,14 @@
 package proof
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"strconv"
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/quorum"
 )
 
@@ -34,7 +36,7 @@ type Proof struct {
 	// the checkpoint.
 	Index uint64 `json:"index"`
 	Size  uint64 `json:"size"`
-	// Witnesses are the cosignatures, in the order of the checkpoint.
+	// Witnesses are the cosignatures that count, in the order of the checkpoint.
 	Witnesses []Witness `json:"witnesses"`
 }
 
@@ -63,6 +65,18 @@ func NewCheckpoint(c *quorum.Committee, cert *quorum.Certificate) *Checkpoint {
 		out.witnesses = append(out.witnesses, Witness{Name: c.Name(s.Member), Time: s.Time})
 	}
 	return out
+}
+
+// SignedBy returns the checkpoint with the author's own signature behind the
+// committee's, if it is not among these: of a log whose author has left the
+// committee, or has signed before its epoch, they alone are no log's checkpoint.
+func (c *Checkpoint) SignedBy(author *cosign.Verifier, sig cosign.Signature) *Checkpoint {
+	if bytes.Contains(c.note, []byte("\n— "+author.Name()+" ")) {
+		return c
+	}
+	d := *c
+	d.note = author.AppendLine(bytes.Clone(c.note), sig)
+	return &d
 }
 
 // Note is the signed note.

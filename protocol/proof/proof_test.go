@@ -31,7 +31,7 @@ func attested(t testing.TB) (*proof.Proof, *proof.Policy, []byte) {
 	}
 	entry := protocol.Entry{Kind: protocol.KindAttest, Hash: fixture.Event(t, event).Hash, Time: fixture.Start + 5}
 	p := cp.Prove(entry, index, path)
-	policy, err := proof.ParsePolicy([]byte(proof.PolicyText(w.Genesis)))
+	policy, err := proof.ParsePolicy([]byte(proof.EpochPolicyText(w.Committee)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestMedian(t *testing.T) {
 }
 
 func TestPolicyRefused(t *testing.T) {
-	good := proof.PolicyText(fixture.New(t, 4).Genesis)
+	good := proof.EpochPolicyText(fixture.New(t, 4).Committee)
 	for name, text := range map[string]string{
 		"empty":           "",
 		"no quorum":       good[:strings.LastIndex(good, "quorum ")],
@@ -352,7 +352,7 @@ func FuzzTLogProof(f *testing.F) {
 }
 
 func FuzzParsePolicy(f *testing.F) {
-	f.Add(proof.PolicyText(fixture.New(f, 4).Genesis))
+	f.Add(proof.EpochPolicyText(fixture.New(f, 4).Committee))
 	p, _, _ := attested(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		if policy, err := proof.ParsePolicy([]byte(text)); err == nil {

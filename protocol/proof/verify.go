@@ -3,7 +3,6 @@ package proof
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -68,6 +67,8 @@ type Claims struct {
 	Quorum string
 	// StrictTime demands that the author's time be vouched for.
 	StrictTime bool
+	// EpochFrom demands that the committee of this epoch or a later one vouches.
+	EpochFrom uint64
 
 	hashGiven, timestampGiven, quorumGiven bool
 	witnessedAt                            *uint64
@@ -96,7 +97,10 @@ type Report struct {
 	// TimestampVouched says that Timestamp lies within two seconds of
 	// WitnessedAt. Otherwise only WitnessedAt is vouched for.
 	TimestampVouched bool `json:"timestamp_vouched"`
-	// Quorum is "achieved/required".
+	// Epoch is the newest one whose committee vouches. A policy that is no
+	// network's has none but 0.
+	Epoch uint64 `json:"epoch"`
+	// Quorum is "achieved/required" in that epoch.
 	Quorum    string    `json:"quorum"`
 	Witnesses []Witness `json:"witnesses"`
 
@@ -121,11 +125,13 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 	if err := checkInclusion(p, parsed, cp); err != nil {
 		return nil, err
 	}
-	if err := checkSignatures(policy, p, cp, lines); err != nil {
+	signers, err := checkSignatures(policy, p, cp, lines)
+	if err != nil {
 		return nil, err
 	}
-	if !policy.group.Satisfied(parsed.Checkpoint) {
-		return nil, failf(StepQuorum, "%d cosignatures do not satisfy the policy, which asks for %d", len(p.Witnesses), policy.Required())
+	vouching, err := policy.vouching(parsed.Checkpoint, signers, p.Witnesses, claims.EpochFrom)
+	if err != nil {
+		return nil, err
 	}
 	if err := checkQuorum(p, claims); err != nil {
 		return nil, err
@@ -135,7 +141,8 @@ func Verify(policy *Policy, p *Proof, claims Claims) (*Report, error) {
 		Log: entry.Log, Index: entry.Index, entry: entry,
 		Timestamp:   entry.Time.Millis(),
 		WitnessedAt: Median(p.Witnesses),
-		Quorum:      fmt.Sprintf("%d/%d", len(p.Witnesses), policy.Required()),
+		Epoch:       vouching.epoch,
+		Quorum:      fmt.Sprintf("%d/%d", len(p.Witnesses), vouching.required),
 		Witnesses:   p.Witnesses,
 	}
 	if policy.isLedger(cp.Origin) {
@@ -287,57 +294,4 @@ func checkInclusion(p *Proof, t *fproof.TLogProof, cp cosign.Checkpoint) error {
 		return failf(StepInclusion, "the entry is not leaf %d of the checkpoint's tree", t.Index)
 	}
 	return nil
-}
-
-// checkSignatures checks every signature line: each must be of a witness of the
-// policy, good, and listed in the proof. That is stricter than signed notes
-// ask for, which let unknown signers pass, so that no byte is without effect.
-func checkSignatures(policy *Policy, p *Proof, cp cosign.Checkpoint, lines []string) error {
-	// A log is signed by its author too. The ledger has no author: the quorum
-	// is all there is to it.
-	author, ok := policy.logs[cp.Origin]
-	if !ok && !policy.isLedger(cp.Origin) {
-		return failf(StepCheckpoint, "the policy knows no log named %q", cp.Origin)
-	}
-	if len(lines) != len(p.Witnesses) {
-		return failf(StepCheckpoint, "there are %d signatures, and %d witnesses are listed", len(lines), len(p.Witnesses))
-	}
-	signedByAuthor := author == nil
-	seen := map[string]bool{}
-	for i, line := range lines {
-		signer, sig, err := policy.signer(line)
-		if err != nil {
-			return failf(StepCheckpoint, "signature %d: %v", i+1, err)
-		}
-		if seen[signer.name] {
-			return failf(StepCheckpoint, "%s signed twice", signer.name)
-		}
-		seen[signer.name] = true
-		if !signer.Verify(cp, sig) {
-			return failf(StepCheckpoint, "the signature of %s does not verify", signer.name)
-		}
-		if w := p.Witnesses[i]; w.Name != signer.name || w.Time != sig.Time {
-			return failf(StepCheckpoint, "witness %d is listed as %.80q at %d, the signature is of %s at %d", i+1, w.Name, w.Time, signer.name, sig.Time)
-		}
-		signedByAuthor = signedByAuthor || signer.String() == author.String()
-	}
-	if !signedByAuthor {
-		return failf(StepCheckpoint, "the log %s has not signed it", cp.Origin)
-	}
-	return nil
-}
-
-// signer finds the witness that a signature line is of.
-func (p *Policy) signer(line string) (namedVerifier, cosign.Signature, error) {
-	line = strings.TrimSuffix(line, "\n")
-	for _, w := range p.witnesses {
-		sig, ok, err := w.ParseLine(line)
-		if err != nil {
-			return w, sig, err
-		}
-		if ok {
-			return w, sig, nil
-		}
-	}
-	return namedVerifier{}, cosign.Signature{}, errors.New("is of no witness that the policy names")
 }

@@ -130,9 +130,13 @@ func (c *Committee) Checkpoint(log protocol.MemberID, size uint64, root protocol
 // counts in it may have been made: clocks differ.
 const slack = 2 * protocol.Second
 
+// From is the earliest time, in Unix seconds, of cosignatures that count in the
+// epoch: a little before it began.
+func (c *Committee) From() uint64 { return (c.epoch.Since - slack).Seconds() }
+
 // counts reports whether a member's cosignature of a time, in Unix seconds, may
 // be among those of this epoch. Older ones may not: who made them may not have
 // known what this epoch's members know.
 func (c *Committee) counts(id protocol.MemberID, time uint64) bool {
-	return c.Has(id) && time >= (c.epoch.Since-slack).Seconds()
+	return c.Has(id) && time >= c.From()
 }
