@@ -71,8 +71,8 @@ var table = []mutant{
 		"unsigned-votes", "counts votes without verifying them",
 		"protocol/quorum/certificate.go",
 		[]edit{{
-			"if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
-			"if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) {",
+			"if !t.committee.Counts(v.Member, v.Time) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
+			"if !t.committee.Counts(v.Member, v.Time) || t.Has(v.Member) {",
 		}},
 	},
 	{
