@@ -124,7 +124,7 @@ func (m *Machine) appeal(l *logState) {
 	l.appealAt = 0
 	i, _ := l.find(l.cert.Size())
 	marks := l.chain[i+1:]
-	if len(marks) == 0 || l.evidence != nil || l.id == m.self {
+	if len(marks) == 0 || l.id == m.self {
 		return
 	}
 	msg := &wire.Votes{Voter: m.self}
