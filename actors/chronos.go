@@ -51,7 +51,7 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 		}
 		h.alarmedAt = h.cfg.Clock()
 		log.Error("a member has cosigned another ledger than this node's",
-			"member", h.cfg.Chronos.Committee.Name(e.Member), "size", e.Size, "root", e.Root)
+			"member", h.Committee().Name(e.Member), "size", e.Size, "root", e.Root)
 	case chronos.Halted:
 		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
 	}

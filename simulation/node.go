@@ -7,6 +7,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -107,14 +108,18 @@ func (n *node) boot() {
 // start makes the member's machines from its disk.
 func (n *node) start() (err error) {
 	n.machine, err = witness.New(witness.Config{
-		Committee: n.w.committee, Params: n.w.params, Self: n.id,
+		Epochs: quorum.NewEpochs(n.w.committee), Self: n.id,
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	if err != nil {
 		return err
 	}
+	epochs, err := n.disk.ledger.Epochs(n.w.committee)
+	if err != nil {
+		return err
+	}
 	n.order, err = chronos.New(chronos.Config{
-		Committee: n.w.committee, Params: n.w.params, Self: n.id,
+		Epochs: epochs, Self: n.id,
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	return err

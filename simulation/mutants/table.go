@@ -19,8 +19,8 @@ var table = []mutant{
 		"vote-before-persist", "votes for a batch before it is durable",
 		"protocol/witness/accept.go",
 		[]edit{{
-			"m.openTally(l, b)\n\tm.author.pacer.note",
-			"m.openTally(l, b)\n\tif err := m.vote(l, b.Size()); err != nil {\n\t\treturn err\n\t}\n\tm.author.pacer.note",
+			"m.openTally(l, b)\n\tif err := m.agree(l); err != nil {",
+			"m.openTally(l, b)\n\tif err := m.vote(l, b.Size()); err != nil {\n\t\treturn err\n\t}\n\tif err := m.agree(l); err != nil {",
 		}},
 	},
 	{
@@ -48,7 +48,7 @@ var table = []mutant{
 	},
 	{
 		"votes-anew-at-restart", "votes at a restart for another root than it stores",
-		"protocol/witness/recover.go",
+		"protocol/witness/epoch.go",
 		[]edit{{
 			"if err := m.vote(l, mk.signed.Size); err != nil {",
 			"mk.signed.Root[0] ^= 1\n\t\t\tm.votes = append(m.votes, m.cosign(l, mk.signed))\n\t\t\tif err := m.vote(l, 0); err != nil {",
@@ -71,16 +71,16 @@ var table = []mutant{
 		"unsigned-votes", "counts votes without verifying them",
 		"protocol/quorum/certificate.go",
 		[]edit{{
-			"if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
-			"if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) {",
+			"if !t.committee.Counts(v.Member, v.Time) || t.Has(v.Member) ||\n\t\t!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {",
+			"if !t.committee.Counts(v.Member, v.Time) || t.Has(v.Member) {",
 		}},
 	},
 	{
 		"unsigned-batches", "takes batches without verifying their author",
 		"protocol/witness/machine.go",
 		[]edit{{
-			"return m.committee.Verifier(author).Verify(m.checkpoint(author, s), cosign.Signature{Time: s.Time, Bytes: s.Sig})",
-			"return m.committee.Has(author) && s.Time > 0 && cosign.SignatureSize > 0",
+			"return m.signed(author, author, s)",
+			"return m.committee.Known(author) && s.Time > 0",
 		}},
 	},
 	{
@@ -201,7 +201,7 @@ var table = []mutant{
 	{
 		"own-checkpoints", "makes checkpoints at its own slots and not at the ends of rounds",
 		"protocol/chronos/ledger.go",
-		[]edit{{"if d.EndsRound && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
+		[]edit{{"if !d.EndsRound {", "if d.Member != m.self {"}},
 	},
 	{
 		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
@@ -212,8 +212,8 @@ var table = []mutant{
 		"unsigned-checkpoints", "takes certificates of the ledger without verifying them",
 		"protocol/chronos/checkpoint.go",
 		[]edit{{
-			"cert, err := m.committee.Verify(msg.Cert)\n",
-			"t := m.committee.NewTally(protocol.Ledger, msg.Cert.Size, msg.Cert.Root)\n\t\tfor _, s := range msg.Cert.Cosigs {\n\t\t\tt.AddVerified(s)\n\t\t}\n\t\tcert, err := t.Certificate(), error(nil)\n\t\tif cert == nil {\n\t\t\treturn nil\n\t\t}\n",
+			"cert, err := m.epochs.Verify(msg.Cert)\n",
+			"t := m.committeeOf(msg.Cert.Epoch).NewTally(protocol.Ledger, msg.Cert.Size, msg.Cert.Root)\n\t\tfor _, s := range msg.Cert.Cosigs {\n\t\t\tt.AddVerified(s)\n\t\t}\n\t\tcert, err := t.Certificate(), error(nil)\n\t\tif cert == nil {\n\t\t\treturn nil\n\t\t}\n",
 		}},
 	},
 	{
@@ -261,10 +261,7 @@ var table = []mutant{
 		// vote is not the only place: accept.go votes again for an author that
 		// asks, and tells its votes to all when no certificate comes.
 		"votes-for-frozen", "votes for a log though it holds evidence against its author",
-		"protocol/witness/ballot.go",
-		[]edit{
-			{"if !ok || l.id == m.self || l.evidence != nil || size", "if !ok || l.id == m.self || size"},
-			{"if len(marks) == 0 || l.evidence != nil || l.id", "if len(marks) == 0 || l.id"},
-		},
+		"protocol/witness/epoch.go",
+		[]edit{{"return l.evidence == nil && l.open()", "return l.open()"}},
 	},
 }
