@@ -58,6 +58,7 @@ type Host struct {
 	recovered, accused bool
 	// Of the chronos actor alone.
 	alarmedAt protocol.Micros
+	committee *quorum.Committee // of the newest epoch that is durable
 }
 
 // Status is where the node's logs stand.

@@ -157,7 +157,7 @@ func (n *Node) join(c *quorum.Committee) error {
 			Seed: uint64(time.Now().UnixNano()),
 		},
 		Chronos: chronos.Config{
-			Committee: c, Params: n.genesis.Params, Self: n.self, Signer: signer,
+			Epochs: quorum.NewEpochs(c), Self: n.self, Signer: signer,
 			Seed: uint64(time.Now().UnixNano()),
 		},
 		Store: n.store, Network: net, Metrics: metrics, Fatal: n.fail, Consult: n.consult,

@@ -71,3 +71,6 @@ const Ledger MemberID = 1<<16 - 1
 // Accord is the number of the log of decisions, which no member authors: every
 // member derives it from the order.
 const Accord = Ledger - 1
+
+// Nobody is the number of who is not a member, or not yet.
+const Nobody = Ledger - 2

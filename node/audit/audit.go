@@ -127,7 +127,7 @@ func (a *auditor) checkLog(ctx context.Context, log protocol.MemberID) ([]order.
 	var tree merkle.Tail
 	var before protocol.Micros
 	for at := uint64(0); at < size; {
-		b, ok, err := chronos.ReadBatch(a.store, a.params, log, at)
+		b, ok, err := chronos.ReadBatch(a.store, log, at)
 		if err != nil {
 			return nil, err
 		}

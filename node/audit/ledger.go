@@ -81,7 +81,7 @@ func (a *auditor) checkLedger(ctx context.Context, batches [][]order.Batch) erro
 
 // appendRun adds a run's entries to the ledger's tree.
 func (a *auditor) appendRun(ctx context.Context, tree *merkle.Tail, r store.Run) error {
-	b, ok, err := chronos.ReadBatch(a.store, a.params, r.Log, r.Old)
+	b, ok, err := chronos.ReadBatch(a.store, r.Log, r.Old)
 	if err != nil {
 		return err
 	}

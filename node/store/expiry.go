@@ -114,7 +114,7 @@ func (s *Store) isOrdered(log protocol.MemberID, old uint64) bool {
 // erase puts hashes in the place of a batch's bodies that have expired.
 func (e *eraser) erase(p place) error {
 	s := e.store
-	b, ok, err := chronos.ReadBatch(s, s.params, p.log, p.old)
+	b, ok, err := chronos.ReadBatch(s, p.log, p.old)
 	if err != nil || !ok || b.Old != p.old {
 		return err
 	}

@@ -86,7 +86,7 @@ func (c *Committee) Verify(claim Claim) (*Certificate, error) {
 		if !c.Has(s.Member) || i > 0 && claim.Cosigs[i-1].Member >= s.Member {
 			return nil, fmt.Errorf("certificate: cosignature %d: member %d is unknown, repeated or out of order", i, s.Member)
 		}
-		if !c.counts(s.Member, s.Time) {
+		if !c.Counts(s.Member, s.Time) {
 			return nil, fmt.Errorf("certificate: cosignature of %s is older than epoch %d", c.Name(s.Member), c.Epoch())
 		}
 		if !c.verifiers[s.Member].Verify(cp, s.Signature()) {
@@ -116,7 +116,7 @@ func (c *Committee) NewTally(log protocol.MemberID, size uint64, root protocol.H
 // Add verifies a vote and counts it, once a member. It answers whether the
 // vote was new and valid, and counts in the epoch.
 func (t *Tally) Add(v Cosignature) bool {
-	if !t.committee.counts(v.Member, v.Time) || t.Has(v.Member) ||
+	if !t.committee.Counts(v.Member, v.Time) || t.Has(v.Member) ||
 		!t.committee.verifiers[v.Member].Verify(t.cp, v.Signature()) {
 		return false
 	}
@@ -127,7 +127,7 @@ func (t *Tally) Add(v Cosignature) bool {
 // AddVerified counts a member's vote that the caller made or has verified, if it
 // counts in the epoch.
 func (t *Tally) AddVerified(v Cosignature) {
-	if !t.committee.counts(v.Member, v.Time) {
+	if !t.committee.Counts(v.Member, v.Time) {
 		return
 	}
 	i, found := slices.BinarySearchFunc(t.votes, v.Member, byMember)

@@ -134,9 +134,9 @@ const slack = 2 * protocol.Second
 // epoch: a little before it began.
 func (c *Committee) From() uint64 { return (c.epoch.Since - slack).Seconds() }
 
-// counts reports whether a member's cosignature of a time, in Unix seconds, may
+// Counts reports whether a member's cosignature of a time, in Unix seconds, may
 // be among those of this epoch. Older ones may not: who made them may not have
 // known what this epoch's members know.
-func (c *Committee) counts(id protocol.MemberID, time uint64) bool {
+func (c *Committee) Counts(id protocol.MemberID, time uint64) bool {
 	return c.Has(id) && time >= c.From()
 }

@@ -50,7 +50,7 @@ type head struct {
 // New returns a scribe that begins an empty store at a time.
 func New(t testing.TB, c *quorum.Committee, p protocol.Params, signers []*cosign.Signer, store Store, now protocol.Micros) *Scribe {
 	t.Helper()
-	m, err := chronos.New(chronos.Config{Committee: c, Params: p, Signer: signers[0]}, store)
+	m, err := chronos.New(chronos.Config{Epochs: quorum.NewEpochs(c), Signer: signers[0]}, store)
 	if err != nil {
 		t.Fatal(err)
 	}
