@@ -52,7 +52,7 @@ func (m *Machine) enter(c *quorum.Committee) error {
 		return err
 	}
 	h := &m.handover
-	h.sealed, h.askAt = m.own.size(), m.now+recoverEvery
+	h.sealed, h.askAt, h.graceAt = m.own.size(), m.now+recoverEvery, m.now+handoverGrace
 	m.fence()
 	for _, l := range m.logs {
 		if err := m.recast(l); err != nil {
@@ -108,12 +108,17 @@ func (m *Machine) voting() bool {
 	return m.committee.Has(m.self) && m.handover.complete == m.committee.Epoch() && !m.behind()
 }
 
+// open reports whether this member knows enough of a log to vote for it.
+func (m *Machine) open(l *logState) bool {
+	return len(l.targets) == 0 && l.knows == m.committee.Epoch()
+}
+
 // mayVote reports whether this member may cosign a batch end. Of those that were
 // sealed in an earlier epoch it cosigns only what may have been voted for there,
 // so that nobody can make a certificate of an earlier epoch of votes that were
 // given in this one; their author covers others by a batch of this epoch.
 func (m *Machine) mayVote(l *logState, mk mark) bool {
-	return l.evidence == nil && l.open() && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound) && m.voting()
+	return l.evidence == nil && m.open(l) && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound) && m.voting()
 }
 
 // takes reports whether batches of a log are taken up to a size. Of a member that
