@@ -141,9 +141,6 @@ func (m *Machine) voteAnew(l *logState) error {
 			return err
 		}
 	}
-	if l.id == m.self {
-		m.cover(l)
-	}
 	return nil
 }
 
@@ -158,10 +155,8 @@ func (m *Machine) signAnew(l *logState, mk mark) {
 	t.AddVerified(quorum.Cosignature{Member: m.self, Time: v.Time, Sig: v.Sig})
 }
 
-// cover asks for a batch of this epoch where the others cannot vote for the last
-// one, which is of an earlier epoch.
-func (m *Machine) cover(l *logState) {
-	if head := l.head(); m.voting() && l.uncertified() > 0 && head.epoch < m.committee.Epoch() && head.signed.Size > l.bound {
-		m.author.again = true
-	}
+// mustCover reports whether this member's last batch is of an earlier epoch, in
+// which some others may not vote for it: a batch of this one covers it.
+func (m *Machine) mustCover() bool {
+	return m.own.head().epoch < m.committee.Epoch() && m.own.uncertified() > 0
 }
