@@ -14,7 +14,6 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 	c.start, c.tick = chronos.Start{}, chronos.Tick{}
 	c.begin = func() (stepper[chronos.Input], error) {
 		h.order.Store(&chronos.Status{})
-		h.committee = h.cfg.Chronos.Epochs.Latest()
 		m, err := chronos.New(h.cfg.Chronos, h.cfg.Store)
 		if err != nil {
 			return nil, err
@@ -44,8 +43,6 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 		if e.Settles() {
 			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
-	case chronos.EpochBegun:
-		h.committee = e.Committee
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)
 	case chronos.Alarm:
@@ -54,7 +51,7 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 		}
 		h.alarmedAt = h.cfg.Clock()
 		log.Error("a member has cosigned another ledger than this node's",
-			"member", h.committee.Name(e.Member), "size", e.Size, "root", e.Root)
+			"member", h.Committee().Name(e.Member), "size", e.Size, "root", e.Root)
 	case chronos.Halted:
 		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
 	}

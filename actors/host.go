@@ -58,7 +58,6 @@ type Host struct {
 	recovered, accused bool
 	// Of the chronos actor alone.
 	alarmedAt protocol.Micros
-	committee *quorum.Committee // of the newest epoch that is durable
 }
 
 // Status is where the node's logs stand.
@@ -84,7 +83,7 @@ func New(cfg Config) *Host {
 	if pending == 0 {
 		pending = witness.DefaultPace().MaxPending
 	}
-	h.gateway = NewGateway(cfg.Witness.Committee, cfg.Witness.Self, pending, h.witness.inbox.Submit)
+	h.gateway = NewGateway(h.Committee(), cfg.Witness.Self, pending, h.witness.inbox.Submit)
 	return h
 }
 
@@ -165,7 +164,7 @@ func (h *Host) stopNode(err error) {
 // serveRanges reads what other members ask for, outside of the actor.
 func (h *Host) serveRanges() {
 	for req := range h.ranges {
-		r, err := witness.ReadRange(h.cfg.Store, req.Request, req.Durable, h.cfg.Witness.Params)
+		r, err := witness.ReadRange(h.cfg.Store, req.Request, req.Durable, h.Committee().Params())
 		if err != nil {
 			h.stopNode(err)
 			continue
@@ -181,4 +180,4 @@ func (h *Host) Wait(ctx context.Context, condition func() bool) error {
 }
 
 // Committee is the committee that the machines work for.
-func (h *Host) Committee() *quorum.Committee { return h.cfg.Witness.Committee }
+func (h *Host) Committee() *quorum.Committee { return h.cfg.Witness.Epochs.Latest() }

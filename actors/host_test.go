@@ -159,7 +159,7 @@ func newHost(t *testing.T, store *memory, fatal func(error)) *Host {
 		t.Fatal(err)
 	}
 	h := New(Config{
-		Witness: witness.Config{Committee: c, Params: g.Params, Signer: signer},
+		Witness: witness.Config{Epochs: quorum.NewEpochs(c), Signer: signer},
 		Chronos: chronos.Config{Epochs: quorum.NewEpochs(c), Signer: signer},
 		Store:   store, Network: nowhere{t}, Metrics: metrics, Fatal: fatal,
 		Clock:  func() protocol.Micros { return protocol.Micros(time.Now().UnixMicro()) },

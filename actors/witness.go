@@ -57,7 +57,7 @@ func (h *Host) carryOutWitness(e machine.Effect) {
 	case witness.Accused:
 		h.accused = h.accused || e.Evidence.Author == h.cfg.Witness.Self
 		h.cfg.Logger.Error("a member signed two histories of its log",
-			"member", h.cfg.Witness.Committee.Name(e.Evidence.Author),
+			"member", h.Committee().Name(e.Evidence.Author),
 			"size", e.Evidence.Low.Size, "other_size", e.Evidence.High.Size)
 	}
 }

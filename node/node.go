@@ -153,7 +153,7 @@ func (n *Node) join(c *quorum.Committee) error {
 	}
 	n.machines = actors.New(actors.Config{
 		Witness: witness.Config{
-			Committee: c, Params: n.genesis.Params, Self: n.self, Signer: signer,
+			Epochs: quorum.NewEpochs(c), Self: n.self, Signer: signer,
 			Seed: uint64(time.Now().UnixNano()),
 		},
 		Chronos: chronos.Config{

@@ -114,6 +114,14 @@ func (d *disk) Certificate(log protocol.MemberID, size uint64) (quorum.Claim, bo
 	return d.MemoryStorage.Certificate(log, size)
 }
 
+// Handover implements witness.Storage.
+func (d *disk) Handover() (wire.Handover, bool, error) {
+	if d.rotten {
+		return wire.Handover{}, false, errBitRot
+	}
+	return d.MemoryStorage.Handover()
+}
+
 // Evidence implements witness.Storage.
 func (d *disk) Evidence(log protocol.MemberID) (*wire.Evidence, error) {
 	if d.rotten {

@@ -7,6 +7,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -107,7 +108,7 @@ func (n *node) boot() {
 // start makes the member's machines from its disk.
 func (n *node) start() (err error) {
 	n.machine, err = witness.New(witness.Config{
-		Committee: n.w.committee, Params: n.w.params, Self: n.id,
+		Epochs: quorum.NewEpochs(n.w.committee), Self: n.id,
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	if err != nil {

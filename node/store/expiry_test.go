@@ -13,6 +13,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -213,7 +214,7 @@ func TestCatchUpOnErased(t *testing.T) {
 func catchUp(t *testing.T, b *book, s *scribe.Scribe, now protocol.Micros) *witness.MemoryStorage {
 	t.Helper()
 	var mem witness.MemoryStorage
-	m, err := witness.New(witness.Config{Committee: b.com, Params: b.genesis.Params, Self: 3, Signer: b.signers[3]}, &mem)
+	m, err := witness.New(witness.Config{Epochs: quorum.NewEpochs(b.com), Self: 3, Signer: b.signers[3]}, &mem)
 	if err != nil {
 		t.Fatal(err)
 	}

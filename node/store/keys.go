@@ -13,6 +13,7 @@ import (
 //	/h/<log>/<old>          the stored hashes that the batch adds to the tree
 //	/c/<log>/<size>         the certificate of the tree head of that size
 //	/e/<log>                the evidence against the author
+//	/s/handover             what was told of the logs when the epoch began
 //	/x/<hash>/<log><index>  an entry of the body whose hash begins so: its time, kind and life
 //	/n/<log>/<size>         what follows from the past of the batch that ends at size
 //	/l/<position>           a run of the ledger: its log, old, time, length and the ledger's time
@@ -45,6 +46,7 @@ const (
 	spaceTime        = "/w/"
 	spaceState       = "/k/"
 	spaceExpiry      = "/z/"
+	keyHandover      = "/s/handover"
 	keyOrder         = "/s/state"
 	keyCheckpoint    = "/s/checkpoint"
 	keyErased        = "/s/erased"

@@ -23,7 +23,7 @@ import (
 )
 
 // schemaVersion is the version of the keys and values below.
-const schemaVersion = "3"
+const schemaVersion = "4"
 
 // Store is the storage of one member of one network. It is safe for
 // concurrent use.
@@ -122,6 +122,12 @@ func (s *Store) put(b *pebbleds.WriteBatch, r machine.Record) error {
 			return err
 		}
 		b.Set(logKey(spaceCertificate, r.Claim.Log, r.Claim.Size), value)
+	case witness.PutHandover:
+		value, err := wire.EncodeHandover(r.Handover)
+		if err != nil {
+			return err
+		}
+		b.Set([]byte(keyHandover), value)
 	case witness.PutEvidence:
 		value, err := wire.Encode(r.Evidence)
 		if err != nil {
@@ -265,6 +271,19 @@ func (s *Store) Certificate(log protocol.MemberID, size uint64) (quorum.Claim, b
 	}
 	claim, err := wire.DecodeClaim(value)
 	return claim, err == nil, err
+}
+
+// Handover implements witness.Storage.
+func (s *Store) Handover() (wire.Handover, bool, error) {
+	value, err := s.db.GetRaw([]byte(keyHandover))
+	if errors.Is(err, ds.ErrNotFound) {
+		return wire.Handover{}, false, nil
+	}
+	if err != nil {
+		return wire.Handover{}, false, err
+	}
+	h, err := wire.DecodeHandover(value)
+	return h, err == nil, err
 }
 
 // Evidence implements witness.Storage.

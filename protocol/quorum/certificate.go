@@ -164,6 +164,16 @@ func (t *Tally) Take(claim Claim) error {
 	return nil
 }
 
+// In returns a tally of another epoch's members, with those of the votes that
+// count in it.
+func (t *Tally) In(c *Committee) *Tally {
+	out := &Tally{committee: c, cp: t.cp, log: t.log}
+	for _, v := range t.votes {
+		out.AddVerified(v)
+	}
+	return out
+}
+
 func byMember(c Cosignature, id protocol.MemberID) int { return int(c.Member) - int(id) }
 
 // Has reports whether the member's vote is counted.
@@ -174,6 +184,9 @@ func (t *Tally) Has(id protocol.MemberID) bool {
 
 // Len is the number of members counted.
 func (t *Tally) Len() int { return len(t.votes) }
+
+// Epoch is the one whose members' votes count.
+func (t *Tally) Epoch() uint64 { return t.committee.Epoch() }
 
 // Size is the number of leaves voted on.
 func (t *Tally) Size() uint64 { return t.cp.Size }

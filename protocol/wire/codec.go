@@ -18,6 +18,9 @@ const (
 	MaxVotes      = 1_024
 	MaxRangeItems = 256
 	MaxProof      = 128
+	// MaxHeads is more than there are logs: a member that has not caught up since
+	// its epoch began also tells what it was told of then.
+	MaxHeads = 4 * protocol.MaxRoster
 )
 
 var (
@@ -134,6 +137,17 @@ func DecodeClaim(data []byte) (quorum.Claim, error) {
 	return c, checkClaim("certificate", c)
 }
 
+// EncodeHandover writes a handover for storage.
+func EncodeHandover(h Handover) ([]byte, error) { return encMode.Marshal(h) }
+
+// DecodeHandover reads a stored handover.
+func DecodeHandover(data []byte) (h Handover, err error) {
+	if err := decMode.Unmarshal(data, &h); err != nil {
+		return h, fmt.Errorf("handover: %w", err)
+	}
+	return h, nil
+}
+
 func checkBounds(m Message) error {
 	switch m := m.(type) {
 	case *Batch:
@@ -145,7 +159,7 @@ func checkBounds(m Message) error {
 	case *Votes:
 		return atMost("votes", len(m.Votes), MaxVotes)
 	case *Heads:
-		return atMost("heads", len(m.Heads), protocol.MaxRoster)
+		return atMost("heads", len(m.Heads), MaxHeads)
 	case *Range:
 		for _, it := range m.Items {
 			if err := checkClaim("items.cert", it.Cert); err != nil {
@@ -208,6 +222,17 @@ func atMost(field string, n, limit int) error {
 func MaxMessage(p protocol.Params) int {
 	const overhead = 64 << 10 // headers, parents, certificates
 	return MaxRange(p) + p.MaxBatchBytes + 16*p.MaxBatchEntries + overhead
+}
+
+// MaxMessageOf bounds the messages of a network with its history, in bytes:
+// batches of earlier epochs may be larger than those of the newest.
+func MaxMessageOf(e *quorum.Epochs) int {
+	limit := 0
+	for number := range e.Latest().Epoch() + 1 {
+		c, _ := e.At(number)
+		limit = max(limit, MaxMessage(c.Params()))
+	}
+	return limit
 }
 
 // MaxRange is the size, in bytes, from which a range takes no further batch.

@@ -142,11 +142,13 @@ type Vote struct {
 // Heads says how much of each log its sender stores.
 type Heads struct {
 	_ struct{} `cbor:",toarray"`
-	// Epoch is the newest epoch that the sender has entered: it votes in none
-	// before it any more.
+	// Epoch says that the sender votes in none before it any more, and that the
+	// heads have all that it had to know to vote in the one before it.
 	Epoch uint64
 	// Want asks for the receiver's heads in return.
-	Want  bool
+	Want bool
+	// Heads may have several of a log: what the sender stores, and larger ones
+	// that it has been told of.
 	Heads []Head
 }
 
@@ -158,6 +160,9 @@ type Head struct {
 	Signed    Signed
 	Certified uint64 // the size up to which the sender holds a certificate
 	Frozen    bool   // the sender holds evidence against the author
+	// Partial says that the sender does not know, or does not say, all that a
+	// member had to know of the log to vote in the epoch.
+	Partial bool
 }
 
 // Signed is a tree head with its author's cosignature of it.
@@ -167,6 +172,23 @@ type Signed struct {
 	Root protocol.Hash
 	Time uint64 // Unix seconds
 	Sig  [cosign.SignatureSize]byte
+}
+
+// Handover is what a member knows that it has to know of the logs before it votes
+// in an epoch. It is stored, and never sent.
+type Handover struct {
+	_       struct{} `cbor:",toarray"`
+	Epoch   uint64
+	Targets []Target            // by log, then by size
+	Partial []protocol.MemberID // logs of which not enough is known
+}
+
+// Target is a tree head that a log's author has signed, and that a member of the
+// epoch before may have voted for.
+type Target struct {
+	_      struct{} `cbor:",toarray"`
+	Log    protocol.MemberID
+	Signed Signed
 }
 
 // RangeRequest asks for the batches of a log from a size on.

@@ -34,7 +34,7 @@ func messages(t testing.TB) []wire.Message {
 	return []wire.Message{
 		first, second,
 		&wire.Votes{Voter: 2, Votes: []wire.Vote{{Log: 1, Size: 2, Root: first.Root, Time: 5, Sig: first.Cosignature}}},
-		&wire.Heads{Epoch: 2, Want: true, Heads: []wire.Head{{Log: 1, Signed: signed, Certified: 2, Frozen: true}}},
+		&wire.Heads{Epoch: 2, Want: true, Heads: []wire.Head{{Log: 1, Signed: signed, Certified: 2, Frozen: true, Partial: true}}},
 		&wire.RangeRequest{Log: 1, From: 77, Epoch: 2},
 		&wire.Range{Log: 1, Items: []wire.RangeItem{{Batch: encoded, Cert: cert}}, Head: cert, More: true},
 		&wire.Evidence{Author: 1, Low: signed, High: signed, Prefix: protocol.Hash{3}, Proof: []protocol.Hash{{4}}},
@@ -138,7 +138,7 @@ func TestBounds(t *testing.T) {
 		"before":  batch(func(b *wire.Batch) { b.Time = -1 }),
 		"after":   batch(func(b *wire.Batch) { b.Time = protocol.MaxMicros + 1 }),
 		"votes":   &wire.Votes{Votes: make([]wire.Vote, wire.MaxVotes+1)},
-		"heads":   &wire.Heads{Heads: make([]wire.Head, protocol.MaxRoster+1)},
+		"heads":   &wire.Heads{Heads: make([]wire.Head, wire.MaxHeads+1)},
 		"range":   &wire.Range{Items: make([]wire.RangeItem, wire.MaxRangeItems+1)},
 		"proof":   &wire.Evidence{Proof: make([]protocol.Hash, wire.MaxProof+1)},
 		"head":    &wire.LedgerHead{Cert: quorum.Claim{Cosigs: make([]quorum.Cosignature, protocol.MaxMembers+1)}},

@@ -11,9 +11,8 @@ import (
 
 // onBatch takes a batch that a member delivered, by gossip or sent again.
 func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
-	if !m.committee.Has(b.Author) {
-		m.emit(Blame{Member: from, Reason: "batch of an unknown author"})
-		return nil
+	if !m.committee.Known(b.Author) {
+		return nil // a later epoch may have it
 	}
 	l := m.logs[b.Author]
 	if b.Cert.Log == b.Author {
@@ -38,7 +37,7 @@ func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
 	}
 	if again {
 		l.later[b.Old] = heldBatch{b, from} // nobody knows better than its author
-		return nil
+		return m.advance(l)
 	}
 	if b.Old < l.size() || held {
 		return m.compare(l, from, b)
@@ -48,6 +47,9 @@ func (m *Machine) onBatch(from protocol.MemberID, b *wire.Batch) error {
 	}
 	if l.evidence != nil {
 		return nil // nobody vouches for this author any longer
+	}
+	if !m.takes(l, b.Size()) {
+		return nil
 	}
 	if b.Old > l.size() {
 		m.hint(l, from, b.Size(), 0)
@@ -73,7 +75,7 @@ func (m *Machine) known(l *logState, b *wire.Batch) (mark, bool, error) {
 func (m *Machine) revote(l *logState, mk mark) {
 	const pause = 20 * protocol.Millisecond
 	last, voted := l.revoted[l.id]
-	if l.evidence != nil || mk.signed.Size > l.durable || voted && m.now >= last && m.now-last < pause {
+	if !m.mayVote(l, mk) || mk.signed.Size > l.durable || voted && m.now >= last && m.now-last < pause {
 		return
 	}
 	l.revoted[l.id] = m.now
@@ -140,15 +142,22 @@ func invalidf(format string, args ...any) error {
 func (m *Machine) ready(l *logState, b *wire.Batch) (bool, error) {
 	head := l.head()
 	switch {
-	case b.Epoch != m.committee.Epoch():
-		return false, invalidf("batch of epoch %d in epoch %d", b.Epoch, m.committee.Epoch())
+	case b.Epoch < head.epoch:
+		return false, invalidf("epoch goes back from %d to %d", head.epoch, b.Epoch)
 	case b.Round < head.round:
 		return false, invalidf("round goes back from %d to %d", head.round, b.Round)
 	case b.Time <= head.time:
 		return false, invalidf("time goes back from %d to %d", head.time, b.Time)
 	}
+	committee, begun := m.epochs.At(b.Epoch)
+	if !begun || !m.takes(l, b.Size()) {
+		return false, nil
+	}
+	if !committee.Has(b.Author) {
+		return false, invalidf("batch of epoch %d, in which its author is no member", b.Epoch)
+	}
 	for i, p := range b.Parents {
-		if !m.committee.Has(p.Member) || p.Member == b.Author || p.Size == 0 || i > 0 && b.Parents[i-1].Member >= p.Member {
+		if !committee.Known(p.Member) || p.Member == b.Author || p.Size == 0 || i > 0 && b.Parents[i-1].Member >= p.Member {
 			return false, invalidf("parent %d is unknown, empty, the author's own or out of order", i)
 		}
 		parent := m.logs[p.Member]
@@ -173,7 +182,7 @@ func (m *Machine) ready(l *logState, b *wire.Batch) (bool, error) {
 			return false, invalidf("time %d is not behind that of parent %d (%d)", b.Time, i, mk.time)
 		}
 	}
-	if limit := b.Time - m.params.MaxFuture(); limit > m.now {
+	if limit := b.Time - committee.Params().MaxFuture(); limit > m.now {
 		l.holdUntil = limit
 		return false, nil
 	}
@@ -194,6 +203,9 @@ func (m *Machine) accept(l *logState, b *wire.Batch) error {
 	seq := m.persist(record)
 	m.waiting = append(m.waiting, awaited{seq: seq, log: l.id, size: b.Size()})
 	m.openTally(l, b)
+	if err := m.agree(l); err != nil {
+		return err
+	}
 	m.author.pacer.note(m.now, len(b.Items))
 	if slices.ContainsFunc(b.Items, func(it wire.Item) bool { return it.Kind.Urgent() }) {
 		m.emit(Heard{Round: b.Round})
@@ -201,7 +213,7 @@ func (m *Machine) accept(l *logState, b *wire.Batch) error {
 	if l.claim.Size == b.Size() && b.Round > l.certifiedRound() {
 		return m.checkClaim(l) // the certificate was here first
 	}
-	for _, e := range l.takeEarly(b.Size(), m.committee.N()) {
+	for _, e := range l.takeEarly(b.Size(), m.committee.Members()) {
 		if err := m.onVote(e.voter, e.voter, l, e.vote); err != nil {
 			return err
 		}
@@ -209,11 +221,13 @@ func (m *Machine) accept(l *logState, b *wire.Batch) error {
 	return nil
 }
 
-// checkItems holds a batch's payloads to the network's limits and returns
+// checkItems holds a batch's payloads to the limits of its epoch and returns
 // their hashes.
 func (m *Machine) checkItems(b *wire.Batch) ([]protocol.Hash, error) {
-	if len(b.Items) > m.params.MaxBatchEntries {
-		return nil, invalidf("batch of %d entries, at most %d are allowed", len(b.Items), m.params.MaxBatchEntries)
+	committee, _ := m.epochs.At(b.Epoch)
+	params := committee.Params()
+	if len(b.Items) > params.MaxBatchEntries {
+		return nil, invalidf("batch of %d entries, at most %d are allowed", len(b.Items), params.MaxBatchEntries)
 	}
 	hashes := make([]protocol.Hash, len(b.Items))
 	bytes := 0
@@ -221,15 +235,15 @@ func (m *Machine) checkItems(b *wire.Batch) ([]protocol.Hash, error) {
 		if it.Erased {
 			return nil, invalidf("item %d is erased", i)
 		}
-		hash, err := protocol.CheckBody(it.Kind, it.Body, m.params.MaxEventBytes)
+		hash, err := protocol.CheckBody(it.Kind, it.Body, params.MaxEventBytes)
 		if err != nil {
 			return nil, invalidf("item %d: %v", i, err)
 		}
 		hashes[i] = hash
 		bytes += len(it.Body)
 	}
-	if bytes > m.params.MaxBatchBytes {
-		return nil, invalidf("batch of %d bytes, at most %d are allowed", bytes, m.params.MaxBatchBytes)
+	if bytes > params.MaxBatchBytes {
+		return nil, invalidf("batch of %d bytes, at most %d are allowed", bytes, params.MaxBatchBytes)
 	}
 	return hashes, nil
 }
@@ -272,7 +286,7 @@ func (m *Machine) extend(l *logState, b *wire.Batch, hashes []protocol.Hash) (Pu
 // onRange takes the answer to a request of this member's: first the batches up
 // to the last one with a certificate, which need no vote, then the rest.
 func (m *Machine) onRange(from protocol.MemberID, r *wire.Range) error {
-	if !m.committee.Has(r.Log) {
+	if !m.committee.Known(r.Log) {
 		return nil
 	}
 	l := m.logs[r.Log]
@@ -322,7 +336,7 @@ func (m *Machine) readItems(r *wire.Range) ([]*wire.Batch, []*quorum.Certificate
 	certs := make([]*quorum.Certificate, len(r.Items))
 	next := r.From
 	for i, it := range r.Items {
-		b, err := wire.DecodeBatch(it.Batch, m.maxMessage)
+		b, err := wire.DecodeBatch(it.Batch, maxStored)
 		if err != nil {
 			return nil, nil, fmt.Errorf("range: %w", err)
 		}
@@ -336,7 +350,10 @@ func (m *Machine) readItems(r *wire.Range) ([]*wire.Batch, []*quorum.Certificate
 		if it.Cert.Log != b.Author || it.Cert.Size != b.Size() || it.Cert.Root != b.Root {
 			return nil, nil, fmt.Errorf("range with the certificate of something else")
 		}
-		if certs[i], err = m.committee.Verify(it.Cert); err != nil {
+		if it.Cert.Epoch < b.Epoch {
+			return nil, nil, fmt.Errorf("range with a certificate that is older than its batch")
+		}
+		if certs[i], err = m.epochs.Verify(it.Cert); err != nil {
 			return nil, nil, fmt.Errorf("range: %w", err)
 		}
 	}
@@ -387,6 +404,9 @@ func (m *Machine) adopt(l *logState, from protocol.MemberID, batches []*wire.Bat
 	if len(records) > 0 {
 		seq := m.persist(records...)
 		m.waiting = append(m.waiting, awaited{seq: seq, log: l.id, size: l.size()})
+		if err := m.agree(l); err != nil {
+			return err
+		}
 	}
 	return m.takeCertificates(l, certs[:last+1])
 }
@@ -419,7 +439,10 @@ func (m *Machine) takeHead(l *logState, from protocol.MemberID, claim quorum.Cla
 	if !ok || l.chain[i].signed.Root != claim.Root {
 		return nil
 	}
-	cert, err := m.committee.Verify(claim)
+	if !m.mayCertify(l.chain[i], claim) {
+		return nil
+	}
+	cert, err := m.epochs.Verify(claim)
 	if err != nil {
 		m.emit(Blame{Member: from, Reason: err.Error()})
 		return nil

@@ -64,14 +64,13 @@ type openItem struct {
 
 // loadAuthor restores what New finds of uncertified batches.
 func (m *Machine) loadAuthor() error {
-	m.author.named = make([]uint64, m.committee.N())
-	l := m.logs[m.self]
+	l := m.own
 	for old := l.cert.Size(); old < l.size(); {
 		encoded, err := m.store.BatchAt(m.self, old)
 		if err != nil {
 			return err
 		}
-		b, err := wire.DecodeBatch(encoded, m.maxMessage)
+		b, err := wire.DecodeBatch(encoded, maxStored)
 		if err != nil {
 			return err
 		}
@@ -89,8 +88,10 @@ func (m *Machine) loadAuthor() error {
 func (m *Machine) submit(in Submit) {
 	a := &m.author
 	switch {
-	case m.logs[m.self].evidence != nil:
+	case m.own.evidence != nil:
 		m.emit(Refused{ID: in.ID, Reason: LogStopped})
+	case !m.committee.Has(m.self):
+		m.emit(Refused{ID: in.ID, Reason: Left})
 	case len(a.pending)+len(a.held) >= a.pacer.MaxPending || a.pendingBytes+len(in.Body) > a.pacer.MaxPendingBytes:
 		m.emit(Refused{ID: in.ID, Reason: Overloaded})
 	default:
@@ -162,7 +163,7 @@ func (m *Machine) takePending() []Submit {
 // sealOne extends the own log by a batch and has it made durable. It is
 // published once it is.
 func (m *Machine) sealOne(subs []Submit) error {
-	l := m.logs[m.self]
+	l := m.own
 	head := l.head()
 	round := m.claimRound(subs)
 	var parents []protocol.Parent
@@ -214,7 +215,7 @@ func (m *Machine) sealOne(subs []Submit) error {
 	for i, s := range subs {
 		own.open = append(own.open, openItem{
 			ResolvedItem: ResolvedItem{ID: s.ID, Index: b.Old + 1 + uint64(i), Entry: entries[i]},
-			need:         max(s.Need, m.committee.Quorum()),
+			need:         s.Need,
 			attestors:    s.Attestors,
 		})
 	}
@@ -242,7 +243,7 @@ func (m *Machine) publish(l *logState, b *wire.Batch) error {
 
 // settle answers submissions that a certificate of the own log satisfies.
 func (m *Machine) settle(cert *quorum.Certificate) {
-	l := m.logs[m.self]
+	l := m.own
 	keep := m.author.batches[:0]
 	for _, b := range m.author.batches {
 		if b.Size <= cert.Size() {
@@ -337,16 +338,16 @@ func (m *Machine) withdraw(id uint64) {
 // signers names who has cosigned a batch, by its own size or a larger one.
 func (m *Machine) signers(b *ownBatch) []protocol.MemberID {
 	var out []protocol.MemberID
-	for i := range m.logs {
-		if id := protocol.MemberID(i); m.hasSigned(id, b) {
-			out = append(out, id)
+	for _, l := range m.logs {
+		if m.hasSigned(l.id, b) {
+			out = append(out, l.id)
 		}
 	}
 	return out
 }
 
 func (m *Machine) hasSigned(id protocol.MemberID, b *ownBatch) bool {
-	l := m.logs[m.self]
+	l := m.own
 	for size, t := range l.tallies {
 		if size >= b.Size && t.Has(id) {
 			return true
@@ -360,7 +361,7 @@ func (m *Machine) hasSigned(id protocol.MemberID, b *ownBatch) bool {
 // certificate, or else who has answered this member's recovery.
 func (m *Machine) blockers() []protocol.MemberID {
 	if !m.author.recovered {
-		return m.author.recovery.answered(m.self, m.committee.N())
+		return m.author.recovery.answered(m.self, m.committee.Members())
 	}
 	for _, b := range m.author.batches {
 		if !b.certified {

@@ -19,7 +19,7 @@ func (m *Machine) openTally(l *logState, b *wire.Batch) {
 // counts the vote (rule W4).
 func (m *Machine) vote(l *logState, size uint64) error {
 	i, ok := l.find(size)
-	if !ok || l.id == m.self || l.evidence != nil || size < l.cert.Size() {
+	if !ok || l.id == m.self || size < l.cert.Size() || !m.mayVote(l, l.chain[i]) {
 		return nil
 	}
 	v := m.cosign(l, l.chain[i].signed)
@@ -28,7 +28,7 @@ func (m *Machine) vote(l *logState, size uint64) error {
 		m.votes = append(m.votes, v)
 		return nil
 	}
-	if m.committee.N() <= gatherMembers && l.beginsRound(i) {
+	if m.committee.N() <= gatherMembers && l.beginsRound(i) || !m.committee.Has(l.id) {
 		m.shared = append(m.shared, v)
 	} else {
 		m.votes = append(m.votes, v)
@@ -65,7 +65,7 @@ func (l *logState) beginsRound(i int) bool {
 
 // flushVotes sends the votes of this Step to the authors they are for. Only
 // an author waits for them; the others hear the certificate from it. Where a
-// batch begins a round, everybody waits (rule W5).
+// batch begins a round, or its author has left, everybody waits (rule W5).
 func (m *Machine) flushVotes() {
 	if len(m.shared) > 0 {
 		for rest := m.shared; len(rest) > 0; {
@@ -97,6 +97,8 @@ const (
 	appealDelay = 250 * protocol.Millisecond
 	appealAgain = protocol.Second
 	maxAppeal   = 8
+	// maxBackoff is how often the time between two is doubled, at most.
+	maxBackoff = 6
 )
 
 // patience is how long after its vote this member waits for a certificate.
@@ -122,16 +124,22 @@ func (m *Machine) appeal(l *logState) {
 	l.appealAt = 0
 	i, _ := l.find(l.cert.Size())
 	marks := l.chain[i+1:]
-	if len(marks) == 0 || l.evidence != nil || l.id == m.self {
+	if len(marks) == 0 || l.id == m.self {
 		return
 	}
 	msg := &wire.Votes{Voter: m.self}
 	for _, mk := range marks[max(0, len(marks)-maxAppeal):] {
-		if mk.signed.Size <= l.durable {
+		if mk.signed.Size <= l.durable && m.mayVote(l, mk) {
 			msg.Votes = append(msg.Votes, m.cosign(l, mk.signed))
 		}
 	}
-	l.appealAt = m.after(appealAgain)
+	again := appealAgain
+	if !m.committee.Has(l.id) {
+		// What only some have of a member that has left may never be certified.
+		again <<= min(l.appeals, maxBackoff)
+	}
+	l.appeals++
+	l.appealAt = m.after(again)
 	if len(msg.Votes) > 0 {
 		m.emit(Publish{Msg: msg})
 	}
@@ -145,7 +153,7 @@ func (m *Machine) onVotes(from protocol.MemberID, msg *wire.Votes) error {
 	// be verified.
 	for i := len(msg.Votes) - 1; i >= 0; i-- {
 		v := msg.Votes[i]
-		if !m.committee.Has(v.Log) || v.Log == msg.Voter {
+		if !m.committee.Known(v.Log) || v.Log == msg.Voter {
 			continue
 		}
 		if err := m.onVote(from, msg.Voter, m.logs[v.Log], v); err != nil {
@@ -180,14 +188,13 @@ func (m *Machine) onVote(from, voter protocol.MemberID, l *logState, v wire.Vote
 }
 
 func (m *Machine) votedFor(voter protocol.MemberID, v wire.Vote) bool {
-	t := m.committee.NewTally(v.Log, v.Size, v.Root)
-	return t.Add(quorum.Cosignature{Member: voter, Time: v.Time, Sig: v.Sig})
+	return m.signed(voter, v.Log, wire.Signed{Size: v.Size, Root: v.Root, Time: v.Time, Sig: v.Sig})
 }
 
 // count adds a vote for a tree head that this member knows.
 func (m *Machine) count(from protocol.MemberID, l *logState, voter protocol.MemberID, v wire.Vote) error {
 	t := l.tallies[v.Size]
-	if t == nil || t.Has(voter) {
+	if t == nil || t.Has(voter) || !m.committee.Counts(voter, v.Time) {
 		return nil
 	}
 	if !t.Add(quorum.Cosignature{Member: voter, Time: v.Time, Sig: v.Sig}) {
@@ -215,6 +222,12 @@ func (m *Machine) recount(l *logState, size uint64) error {
 	return nil
 }
 
+// mayCertify reports whether a certificate can be verified here, and is of an epoch
+// in which there could be votes for a batch end: not of one before its batch's.
+func (m *Machine) mayCertify(mk mark, claim quorum.Claim) bool {
+	return claim.Epoch <= m.committee.Epoch() && claim.Epoch >= mk.epoch
+}
+
 // certify takes a verified certificate of a batch end that this member stores.
 func (m *Machine) certify(l *logState, cert *quorum.Certificate) error {
 	m.persistLazy(PutCertificate{Claim: cert.Claim()})
@@ -229,6 +242,7 @@ func (m *Machine) certify(l *logState, cert *quorum.Certificate) error {
 		m.planTell(l)
 	}
 	l.answered(m.now)
+	l.appeals = 0
 	if l.appealAt = 0; l.uncertified() > 0 {
 		l.appealAt = m.after(l.patience())
 	}

@@ -10,7 +10,7 @@ import (
 // error is a bug; simulation looks for it.
 func (m *Machine) CheckBounds() error {
 	a := &m.author
-	n := m.committee.N()
+	n := m.committee.Logs()
 	for _, b := range []struct {
 		what      string
 		is, limit int
@@ -22,6 +22,7 @@ func (m *Machine) CheckBounds() error {
 		// certificates may lie some ranges apart.
 		{"batches without a certificate", a.inflight(), max(a.pacer.Window, 4*wire.MaxRangeItems)},
 		{"awaited batches", len(m.waiting), n * (maxUndurable + 1)},
+		{"reports of an epoch", len(m.handover.reports), n},
 		{"unsent votes", len(m.votes) + len(m.shared), 0},
 	} {
 		if b.is > b.limit {
@@ -51,7 +52,8 @@ func (m *Machine) checkLogBounds(l *logState) error {
 	}{
 		{"batches kept for later", len(l.later), maxLater},
 		{"early votes of one member", early, maxEarly},
-		{"members with early votes", len(l.early), m.committee.N()},
+		{"members with early votes", len(l.early), m.committee.Logs()},
+		{"heads to be stored", len(l.targets), maxTargets},
 		{"batches that are not durable", l.undurable(), maxUndurable + wire.MaxRangeItems},
 		{"marks", len(l.chain), 2*maxChain + max(uncertified, maxUndurable+wire.MaxRangeItems) + 1},
 		{"leaves in memory", l.tail.Leaves(), rebaseLeaves + (max(uncertified, maxUndurable+wire.MaxRangeItems)+1)*(m.params.MaxBatchEntries+1)},

@@ -12,7 +12,7 @@ const claimDelay = 25 * protocol.Millisecond
 
 // onClaim takes a certificate that an author tells of its own log.
 func (m *Machine) onClaim(from protocol.MemberID, claim quorum.Claim) error {
-	if len(claim.Cosigs) == 0 || !m.committee.Has(claim.Log) || claim.Log == m.self {
+	if len(claim.Cosigs) == 0 || !m.committee.Known(claim.Log) || claim.Log == m.self || claim.Epoch > m.committee.Epoch() {
 		return nil
 	}
 	l := m.logs[claim.Log]
@@ -21,7 +21,7 @@ func (m *Machine) onClaim(from protocol.MemberID, claim quorum.Claim) error {
 	}
 	if from != claim.Log {
 		// Passed on by another: it may not push out what the author said.
-		if _, err := m.committee.Verify(claim); err != nil {
+		if _, err := m.epochs.Verify(claim); err != nil {
 			m.emit(Blame{Member: from, Reason: err.Error()})
 			return nil
 		}
@@ -54,9 +54,14 @@ func (m *Machine) checkClaim(l *logState) error {
 		m.hint(l, l.id, claim.Size, claim.Size)
 		return nil
 	}
+	if !m.mayCertify(l.chain[i], claim) {
+		m.emit(Blame{Member: l.id, Reason: "certificate that is older than its batch"})
+		return nil
+	}
 	t := l.tallies[claim.Size]
-	if t == nil {
-		t = m.committee.NewTally(claim.Log, claim.Size, claim.Root)
+	if t == nil || t.Epoch() != claim.Epoch {
+		committee, _ := m.epochs.At(claim.Epoch)
+		t = committee.NewTally(claim.Log, claim.Size, claim.Root)
 	}
 	if err := t.Take(claim); err != nil {
 		m.emit(Blame{Member: l.id, Reason: err.Error()})

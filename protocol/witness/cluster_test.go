@@ -131,7 +131,7 @@ func newCluster(t *testing.T, n int, seed uint64) *cluster {
 
 func (c *cluster) boot(h *host) {
 	m, err := New(Config{
-		Committee: c.committee, Params: c.params, Self: h.id,
+		Epochs: quorum.NewEpochs(c.committee), Self: h.id,
 		Signer: c.signers[h.id], Seed: c.rng.Uint64(),
 	}, h.store)
 	if err != nil {

@@ -13,7 +13,7 @@ func lone(t *testing.T) (*cluster, *Machine, *MemoryStorage) {
 	t.Helper()
 	c := newCluster(t, 4, 1)
 	store := &MemoryStorage{}
-	m, err := New(Config{Committee: c.committee, Params: c.params, Self: 0, Signer: c.signers[0]}, store)
+	m, err := New(Config{Epochs: quorum.NewEpochs(c.committee), Self: 0, Signer: c.signers[0]}, store)
 	if err != nil {
 		t.Fatal(err)
 	}

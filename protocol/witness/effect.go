@@ -77,6 +77,8 @@ const (
 	// LogStopped: there is evidence that this member signed two histories of
 	// its log, so nobody vouches for it any longer.
 	LogStopped
+	// Left: this member is not, or no longer, in the committee.
+	Left
 )
 
 // Withdrawn answers Withdraw.
@@ -114,6 +116,10 @@ type Advanced struct{ Round uint64 }
 // Recovered says that this member knows its own log and authors from now on.
 type Recovered struct{}
 
+// HandedOver says that this member has been told what it has to know to vote in
+// an epoch, and votes in it, if it is one of its members.
+type HandedOver struct{ Epoch uint64 }
+
 // PutBatch extends a log by a batch.
 type PutBatch struct {
 	Log protocol.MemberID
@@ -133,6 +139,10 @@ type PutCertificate struct{ Claim quorum.Claim }
 // PutEvidence keeps the evidence against an author. From then on this member
 // never again votes for the author's log.
 type PutEvidence struct{ Evidence *wire.Evidence }
+
+// PutHandover keeps what this member has been told at the beginning of an epoch,
+// in place of what it kept before.
+type PutHandover struct{ Handover wire.Handover }
 
 // Truncate drops the batches of a log from a size on, which only happens to
 // uncertified batches of an author that signed two histories.
@@ -166,6 +176,9 @@ func (Recovered) Effect() {}
 func (Extended) Effect() {}
 
 // Effect implements machine.Effect.
+func (HandedOver) Effect() {}
+
+// Effect implements machine.Effect.
 func (Heard) Effect() {}
 
 // Effect implements machine.Effect.
@@ -179,6 +192,9 @@ func (PutCertificate) Record() {}
 
 // Record implements machine.Record.
 func (PutEvidence) Record() {}
+
+// Record implements machine.Record.
+func (PutHandover) Record() {}
 
 // Record implements machine.Record.
 func (Truncate) Record() {}

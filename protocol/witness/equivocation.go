@@ -16,7 +16,7 @@ import (
 // VerifyEvidence checks that evidence proves what it says: that its author
 // signed two tree heads that no one log has.
 func VerifyEvidence(c *quorum.Committee, e *wire.Evidence) error {
-	if !c.Has(e.Author) {
+	if !c.Known(e.Author) {
 		return errors.New("evidence: the author is not a member")
 	}
 	for _, s := range []wire.Signed{e.Low, e.High} {
@@ -46,7 +46,7 @@ func VerifyEvidence(c *quorum.Committee, e *wire.Evidence) error {
 
 // onEvidence takes evidence that another member found.
 func (m *Machine) onEvidence(from protocol.MemberID, e *wire.Evidence) error {
-	if m.committee.Has(e.Author) && m.logs[e.Author].evidence != nil {
+	if !m.committee.Known(e.Author) || m.logs[e.Author].evidence != nil {
 		return nil
 	}
 	if err := VerifyEvidence(m.committee, e); err != nil {
@@ -64,7 +64,7 @@ func (m *Machine) accuse(e *wire.Evidence) {
 	if l.evidence != nil {
 		return
 	}
-	l.evidence = e
+	l.evidence, l.targets = e, nil
 	clear(l.later)
 	m.persist(PutEvidence{Evidence: e})
 	m.emit(Accused{Evidence: e})
@@ -210,7 +210,7 @@ func hashes(proof tlog.TreeProof) []protocol.Hash {
 func (m *Machine) suspect(l *logState, peer protocol.MemberID) {
 	if l.evidence == nil && !l.fetch.busy() {
 		l.fetch = fetch{peer: peer, from: l.cert.Size(), askedAt: m.now, asked: true}
-		m.emit(Send{To: peer, Msg: &wire.RangeRequest{Log: l.id, From: l.cert.Size()}})
+		m.emit(Send{To: peer, Msg: &wire.RangeRequest{Log: l.id, From: l.cert.Size(), Epoch: m.committee.Epoch()}})
 	}
 }
 

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
@@ -63,6 +64,12 @@ type Receive struct {
 // Persisted says that every Persist effect up to Seq is durable.
 type Persisted struct{ Seq uint64 }
 
+// Enter says that a new epoch has begun, which the host has made durable: its
+// committee is among Config.Epochs when the machine starts again. Epochs come in
+// their order. From then on this member votes in no earlier one, and in this one
+// once it has been told of the logs what it has to know.
+type Enter struct{ Committee *quorum.Committee }
+
 // PeerUp says that a connection with a member has come up.
 type PeerUp struct{ Member protocol.MemberID }
 
@@ -74,3 +81,4 @@ func (Receive) input()   {}
 func (Persisted) input() {}
 func (PeerUp) input()    {}
 func (Advance) input()   {}
+func (Enter) input()     {}

@@ -36,6 +36,7 @@ const (
 // mark is where a batch ends in its log.
 type mark struct {
 	signed wire.Signed // the size, the root and the author's cosignature
+	epoch  uint64
 	round  uint64
 	time   protocol.Micros
 	// batch is what the order is told of the batch, until it has been.
@@ -53,6 +54,7 @@ func extensionOf(b *wire.Batch, entries []protocol.Entry) *protocol.Extension {
 func markOf(b *wire.Batch) mark {
 	return mark{
 		signed: wire.Signed{Size: b.Size(), Root: b.Root, Time: b.CosignTime, Sig: b.Cosignature},
+		epoch:  b.Epoch,
 		round:  b.Round,
 		time:   b.Time,
 	}
@@ -92,11 +94,19 @@ type logState struct {
 	// appealAt is when this member tells its votes to all, if no certificate
 	// has come by then.
 	appealAt protocol.Micros
+	// appeals counts how often that was in vain.
+	appeals int
 	// votedAt is when this member voted first since the newest certificate, and
 	// answer the smoothed time from there to a certificate.
 	votedAt, answer protocol.Micros
 	// revoted is when this member last sent its votes again, by receiver.
 	revoted map[protocol.MemberID]protocol.Micros
+	// targets are heads that this member was told of when the epoch began and does
+	// not store yet, by size, and bound is the largest that it was told of or had.
+	targets []wire.Signed
+	bound   uint64
+	// partial says that too few members told all that they had to know of the log.
+	partial bool
 }
 
 // heldBatch is a batch and who delivered it. The author's signature covers what
@@ -117,6 +127,9 @@ func newLog(id protocol.MemberID) *logState {
 		revoted: map[protocol.MemberID]protocol.Micros{},
 	}
 }
+
+// open reports whether this member knows enough of the log to vote for it.
+func (l *logState) open() bool { return len(l.targets) == 0 && !l.partial }
 
 func (l *logState) head() mark   { return l.chain[len(l.chain)-1] }
 func (l *logState) size() uint64 { return l.head().signed.Size }
@@ -211,9 +224,9 @@ func (l *logState) keepEarly(voter protocol.MemberID, v wire.Vote) {
 
 // takeEarly returns and forgets the early votes for a size, in member order,
 // and forgets all smaller ones.
-func (l *logState) takeEarly(size uint64, members int) []earlyVote {
+func (l *logState) takeEarly(size uint64, members []protocol.MemberID) []earlyVote {
 	var out []earlyVote
-	for id := protocol.MemberID(0); int(id) < members; id++ {
+	for _, id := range members {
 		votes := l.early[id]
 		if len(votes) == 0 {
 			continue
@@ -289,7 +302,7 @@ func (m *Machine) load(id protocol.MemberID) (*logState, error) {
 
 // loadCertified starts a log at its newest certificate.
 func (m *Machine) loadCertified(l *logState, claim quorum.Claim) error {
-	cert, err := m.committee.Verify(claim)
+	cert, err := m.epochs.Verify(claim)
 	if err != nil {
 		return err
 	}
@@ -321,7 +334,7 @@ func (m *Machine) loadBatch(l *logState) error {
 	if err != nil {
 		return err
 	}
-	b, err := wire.DecodeBatch(encoded, m.maxMessage)
+	b, err := wire.DecodeBatch(encoded, maxStored)
 	if err != nil {
 		return err
 	}
@@ -348,7 +361,7 @@ func (m *Machine) storedMark(log protocol.MemberID, size uint64) (mark, bool, er
 	if err != nil || encoded == nil {
 		return mark{}, false, err
 	}
-	b, err := wire.DecodeBatch(encoded, m.maxMessage)
+	b, err := wire.DecodeBatch(encoded, maxStored)
 	if err != nil {
 		return mark{}, false, err
 	}

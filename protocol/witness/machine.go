@@ -14,10 +14,12 @@ import (
 
 // Config is what a machine is made of.
 type Config struct {
-	Committee *quorum.Committee
-	Params    protocol.Params
-	Self      protocol.MemberID
-	// Signer signs as Self; its key is the one the genesis names.
+	// Epochs are those until now; the machine begins in the newest one.
+	Epochs *quorum.Epochs
+	// Self is this member, or Nobody for who is none yet: it follows the logs, and
+	// votes and authors from the epoch on whose roster has the signer's key.
+	Self protocol.MemberID
+	// Signer signs as Self; its key is the one the roster names.
 	Signer *cosign.Signer
 	// Pace sets how batches gather. The zero value means DefaultPace.
 	Pace Pace
@@ -28,17 +30,21 @@ type Config struct {
 // Machine is the witness protocol of one member. It is not safe for
 // concurrent use, and does nothing but in Step.
 type Machine struct {
-	committee  *quorum.Committee
-	params     protocol.Params
-	self       protocol.MemberID
-	signer     *cosign.Signer
-	store      Storage
-	rng        *rand.Rand
-	maxMessage int
+	epochs    *quorum.Epochs
+	committee *quorum.Committee // of the newest epoch
+	params    protocol.Params   // of the newest epoch
+	self      protocol.MemberID
+	signer    *cosign.Signer
+	store     Storage
+	rng       *rand.Rand
 
-	logs   []*logState
-	author author
-	repair repair
+	logs []*logState
+	// own is this member's log. Who has none has an empty one here, which is not
+	// among the logs.
+	own      *logState
+	author   author
+	repair   repair
+	handover handover
 
 	now     protocol.Micros
 	seq     uint64
@@ -60,34 +66,26 @@ type awaited struct {
 
 // New returns a machine that goes on from what is stored.
 func New(cfg Config, store Storage) (*Machine, error) {
-	if !cfg.Committee.Has(cfg.Self) {
-		return nil, fmt.Errorf("member %d is not in the committee", cfg.Self)
-	}
-	if cfg.Signer.Verifier().String() != cfg.Committee.Verifier(cfg.Self).String() {
+	committee := cfg.Epochs.Latest()
+	if committee.Known(cfg.Self) && cfg.Signer.Verifier().String() != committee.Verifier(cfg.Self).String() {
 		return nil, fmt.Errorf("the signing key %s is not the one the genesis names for %s",
-			cfg.Signer.Verifier(), cfg.Committee.Name(cfg.Self))
+			cfg.Signer.Verifier(), committee.Name(cfg.Self))
 	}
 	if cfg.Pace == (Pace{}) {
 		cfg.Pace = DefaultPace()
 	}
 	m := &Machine{
-		committee:  cfg.Committee,
-		params:     cfg.Params,
-		self:       cfg.Self,
-		signer:     cfg.Signer,
-		store:      store,
-		rng:        rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
-		maxMessage: wire.MaxMessage(cfg.Params),
+		epochs: cfg.Epochs.Clone(),
+		self:   cfg.Self,
+		signer: cfg.Signer,
+		store:  store,
+		rng:    rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
 	}
-	m.author.pacer.Pace, m.author.pacer.members = cfg.Pace, int64(cfg.Committee.N())
-	for i := range cfg.Committee.N() {
-		l, err := m.load(protocol.MemberID(i))
-		if err != nil {
-			return nil, err
-		}
-		m.logs = append(m.logs, l)
+	m.author.pacer.Pace = cfg.Pace
+	if err := m.join(committee); err != nil {
+		return nil, err
 	}
-	return m, m.loadAuthor()
+	return m, m.loadHandover()
 }
 
 // Step takes inputs that came in this order, at a time in Unix microseconds,
@@ -140,13 +138,16 @@ func (m *Machine) dispatch(in Input) error {
 	case Advance:
 		m.author.advance = in
 		return nil
+	case Enter:
+		return m.enter(in.Committee)
 	default:
 		return fmt.Errorf("unknown input %T", in)
 	}
 }
 
 func (m *Machine) receive(from protocol.MemberID, msg wire.Message) error {
-	if !m.committee.Has(from) || from == m.self {
+	// Those that have left still have what others need.
+	if !m.committee.Known(from) || from == m.self {
 		return nil
 	}
 	switch msg := msg.(type) {
@@ -159,7 +160,7 @@ func (m *Machine) receive(from protocol.MemberID, msg wire.Message) error {
 	case *wire.Heads:
 		return m.onHeads(from, msg)
 	case *wire.RangeRequest:
-		if m.committee.Has(msg.Log) {
+		if m.committee.Known(msg.Log) {
 			m.emit(SendRange{To: from, Request: *msg, Durable: m.logs[msg.Log].durable})
 		}
 		return nil
@@ -212,6 +213,9 @@ func (m *Machine) persisted(seq uint64) error {
 		}
 	}
 	m.waiting = append(m.waiting[:0], m.waiting[n:]...)
+	if err := m.handoverStored(seq); err != nil {
+		return err
+	}
 	// Batches may have waited because too many were not durable.
 	for _, l := range m.logs {
 		if len(l.later) > 0 {
@@ -230,7 +234,12 @@ func (m *Machine) checkpoint(log protocol.MemberID, s wire.Signed) cosign.Checkp
 
 // signedBy reports whether an author signed a tree head of its log.
 func (m *Machine) signedBy(author protocol.MemberID, s wire.Signed) bool {
-	return m.committee.Verifier(author).Verify(m.checkpoint(author, s), cosign.Signature{Time: s.Time, Bytes: s.Sig})
+	return m.signed(author, author, s)
+}
+
+// signed reports whether a member signed a tree head of a log.
+func (m *Machine) signed(member, log protocol.MemberID, s wire.Signed) bool {
+	return m.committee.Verifier(member).Verify(m.checkpoint(log, s), cosign.Signature{Time: s.Time, Bytes: s.Sig})
 }
 
 // after returns a time that lies d, and up to a quarter more, ahead.
@@ -249,7 +258,12 @@ func bodyHashes(b *wire.Batch) []protocol.Hash {
 }
 
 // Ready reports whether this member knows its own log and may author.
-func (m *Machine) Ready() bool { return m.author.recovered && m.logs[m.self].evidence == nil }
+func (m *Machine) Ready() bool {
+	return m.author.recovered && m.own.evidence == nil && m.voting() && m.own.open()
+}
+
+// Epoch is the newest epoch, and whether this member votes in it.
+func (m *Machine) Epoch() (number uint64, votes bool) { return m.committee.Epoch(), m.voting() }
 
 // LogStatus is where a log stands at this member.
 type LogStatus struct {

@@ -15,7 +15,8 @@ import (
 // MemoryStorage keeps what Persist effects write in memory, for tests and
 // simulation. The zero value is empty.
 type MemoryStorage struct {
-	logs map[protocol.MemberID]*memoryLog
+	logs     map[protocol.MemberID]*memoryLog
+	handover *wire.Handover
 }
 
 type memoryLog struct {
@@ -32,7 +33,7 @@ type storedBatch struct {
 
 // Clone returns a copy that does not change with the original.
 func (s *MemoryStorage) Clone() MemoryStorage {
-	out := MemoryStorage{logs: make(map[protocol.MemberID]*memoryLog, len(s.logs))}
+	out := MemoryStorage{logs: make(map[protocol.MemberID]*memoryLog, len(s.logs)), handover: s.handover}
 	for id, l := range s.logs {
 		out.logs[id] = &memoryLog{
 			batches: slices.Clone(l.batches), hashes: slices.Clone(l.hashes),
@@ -81,6 +82,8 @@ func (s *MemoryStorage) Apply(records []Record) error {
 				copy(l.certs[i+1:], l.certs[i:])
 				l.certs[i] = r.Claim
 			}
+		case PutHandover:
+			s.handover = &r.Handover
 		case PutEvidence:
 			s.log(r.Evidence.Author).evidence = r.Evidence
 		case Truncate:
@@ -138,6 +141,14 @@ func (s *MemoryStorage) Certificate(log protocol.MemberID, size uint64) (quorum.
 		return quorum.Claim{}, false, nil
 	}
 	return l.certs[i], true, nil
+}
+
+// Handover implements Storage.
+func (s *MemoryStorage) Handover() (wire.Handover, bool, error) {
+	if s.handover == nil {
+		return wire.Handover{}, false, nil
+	}
+	return *s.handover, true, nil
 }
 
 // Evidence implements Storage.

@@ -1,8 +1,6 @@
 package witness
 
 import (
-	"slices"
-
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/wire"
 )
@@ -28,10 +26,9 @@ type recovery struct {
 }
 
 // answered lists the members that answered, this one included.
-func (r *recovery) answered(self protocol.MemberID, n int) []protocol.MemberID {
+func (r *recovery) answered(self protocol.MemberID, members []protocol.MemberID) []protocol.MemberID {
 	var out []protocol.MemberID
-	for i := range n {
-		id := protocol.MemberID(i)
+	for _, id := range members {
 		if _, ok := r.heard[id]; ok || id == self {
 			out = append(out, id)
 		}
@@ -44,17 +41,12 @@ func (r *recovery) answered(self protocol.MemberID, n int) []protocol.MemberID {
 func (m *Machine) start() error {
 	m.author.recovery = recovery{heard: map[protocol.MemberID]uint64{}, graceAt: m.now + recoverGrace}
 	for _, l := range m.logs {
-		if l.id == m.self {
-			continue
-		}
-		i, _ := l.find(l.cert.Size())
-		for _, mk := range slices.Clone(l.chain[i+1:]) {
-			if err := m.vote(l, mk.signed.Size); err != nil {
-				return err
-			}
+		if err := m.voteAnew(l); err != nil {
+			return err
 		}
 	}
 	m.compareHeads()
+	m.ask()
 	return m.checkRecovered()
 }
 
@@ -66,7 +58,7 @@ func (m *Machine) heardOwn(from protocol.MemberID, msg *wire.Heads) {
 	}
 	proved := r.heard[from]
 	for _, h := range msg.Heads {
-		if h.Log == m.self && h.Signed.Size > max(proved, m.logs[m.self].size()) && m.signedBy(m.self, h.Signed) {
+		if h.Log == m.self && h.Signed.Size > max(proved, m.own.size()) && m.signedBy(m.self, h.Signed) {
 			proved = h.Signed.Size
 		}
 	}
@@ -78,8 +70,8 @@ func (m *Machine) heardOwn(from protocol.MemberID, msg *wire.Heads) {
 // gives the others some time to answer too.
 func (m *Machine) checkRecovered() error {
 	r := &m.author.recovery
-	l := m.logs[m.self]
-	if m.author.recovered || r.heard == nil {
+	l := m.own
+	if m.author.recovered || r.heard == nil || !m.committee.Has(m.self) {
 		return nil
 	}
 	if l.size() < r.target {
@@ -88,7 +80,7 @@ func (m *Machine) checkRecovered() error {
 		}
 		return nil
 	}
-	answers := len(r.heard) + 1
+	answers := len(r.answered(m.self, m.committee.Members()))
 	if answers < m.committee.Quorum() {
 		return nil
 	}
@@ -105,7 +97,7 @@ func (m *Machine) checkRecovered() error {
 func (m *Machine) anyHolder() protocol.MemberID {
 	var holders []protocol.MemberID
 	for i := range m.logs {
-		if id := protocol.MemberID(i); m.author.recovery.heard[id] > m.logs[m.self].size() {
+		if id := protocol.MemberID(i); m.author.recovery.heard[id] > m.own.size() {
 			holders = append(holders, id)
 		}
 	}
@@ -115,7 +107,7 @@ func (m *Machine) anyHolder() protocol.MemberID {
 // reclaim takes back a batch of this member's own, which it has lost, from a
 // peer.
 func (m *Machine) reclaim(from protocol.MemberID, b *wire.Batch) error {
-	l := m.logs[m.self]
+	l := m.own
 	if b.Old != l.size() || l.evidence != nil || !m.mayBeErased(b) || !m.signedBy(m.self, markOf(b).signed) {
 		return nil
 	}
@@ -134,5 +126,5 @@ func (m *Machine) reclaim(from protocol.MemberID, b *wire.Batch) error {
 		msg:     b,
 		backoff: minResend,
 	})
-	return nil
+	return m.agree(l)
 }

@@ -12,7 +12,7 @@ import (
 // gets an empty batch: who votes for that vouches for the entry, too, and so a
 // member that was away before can still be among them.
 func (m *Machine) reopen(in Submit) error {
-	l := m.logs[m.self]
+	l := m.own
 	if l.evidence != nil {
 		m.emit(Refused{ID: in.ID, Reason: LogStopped})
 		return nil
@@ -28,7 +28,7 @@ func (m *Machine) reopen(in Submit) error {
 		ResolvedItem: ResolvedItem{
 			ID: in.ID, Index: in.At, Entry: b.msg.Items[in.At-b.Old-1].Entry(b.Time),
 		},
-		need:      max(in.Need, m.committee.Quorum()),
+		need:      in.Need,
 		attestors: in.Attestors,
 	})
 	cert := l.cert
@@ -61,7 +61,7 @@ func (m *Machine) ownBatchAt(leaf uint64) (*ownBatch, error) {
 	if encoded == nil {
 		return nil, fmt.Errorf("own log: leaf %d is to be waited for, and is not there", leaf)
 	}
-	msg, err := wire.DecodeBatch(encoded, m.maxMessage)
+	msg, err := wire.DecodeBatch(encoded, maxStored)
 	if err != nil {
 		return nil, err
 	}

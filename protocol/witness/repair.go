@@ -1,6 +1,8 @@
 package witness
 
 import (
+	"slices"
+
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/wire"
 )
@@ -53,7 +55,7 @@ func (m *Machine) request(l *logState, peer protocol.MemberID) {
 		from = l.cert.Size() // what is stored behind it may be another history
 	}
 	l.fetch = fetch{peer: peer, from: from, askedAt: m.now, asked: true}
-	m.emit(Send{To: peer, Msg: &wire.RangeRequest{Log: l.id, From: from}})
+	m.emit(Send{To: peer, Msg: &wire.RangeRequest{Log: l.id, From: from, Epoch: m.committee.Epoch()}})
 }
 
 // tick does what has become due.
@@ -74,6 +76,9 @@ func (m *Machine) tick() error {
 			m.appeal(l)
 		}
 		m.fetchDue(l)
+	}
+	if h := &m.handover; h.askAt != 0 && h.askAt <= m.now {
+		m.ask()
 	}
 	if m.repair.headsAt <= m.now || m.repair.headsAt > m.now+2*headsEvery {
 		m.compareHeads()
@@ -99,40 +104,57 @@ func (m *Machine) fetchDue(l *logState) {
 // recovers, how much of each log is stored here, and asks for the same.
 func (m *Machine) compareHeads() {
 	m.repair.headsAt = m.after(headsEvery)
-	if m.committee.N() == 1 {
+	members := m.committee.Members()
+	self, member := slices.BinarySearch(members, m.self)
+	if member && len(members) == 1 {
 		return
 	}
-	if !m.author.recovered {
+	if member && !m.author.recovered {
 		m.repair.headsAt = m.after(recoverEvery)
-		for i := range m.logs {
-			id := protocol.MemberID(i)
+		for _, id := range members {
 			if _, ok := m.author.recovery.heard[id]; !ok && id != m.self {
 				m.greet(id)
 			}
 		}
 		return
 	}
-	id := protocol.MemberID(m.rng.IntN(m.committee.N() - 1))
-	if id >= m.self {
-		id++
+	if !member {
+		m.greet(members[m.rng.IntN(len(members))])
+		return
 	}
-	m.greet(id)
+	i := m.rng.IntN(len(members) - 1)
+	if i >= self {
+		i++
+	}
+	m.greet(members[i])
 }
 
 // greet sends a member this one's heads and asks for its own.
 func (m *Machine) greet(id protocol.MemberID) {
-	if m.committee.Has(id) && id != m.self {
+	if m.committee.Known(id) && id != m.self {
 		m.emit(Send{To: id, Msg: m.heads(true)})
 	}
 }
 
+// heads says how much of each log is stored here, and what this member was told
+// of more when the epoch began.
 func (m *Machine) heads(want bool) *wire.Heads {
-	h := &wire.Heads{Want: want}
+	h := &wire.Heads{Epoch: m.announced(), Want: want}
+	room := wire.MaxHeads - len(m.logs)
 	for _, l := range m.logs {
+		more := l.targets
+		if len(more) > min(maxTold, room) {
+			more = nil
+		}
+		room -= len(more)
 		h.Heads = append(h.Heads, wire.Head{
 			Log: l.id, Signed: l.durableHead().signed,
 			Certified: min(l.cert.Size(), l.durable), Frozen: l.evidence != nil,
+			Partial: l.partial || len(more) < len(l.targets),
 		})
+		for _, s := range more {
+			h.Heads = append(h.Heads, wire.Head{Log: l.id, Signed: s})
+		}
 	}
 	return h
 }
@@ -140,12 +162,12 @@ func (m *Machine) heads(want bool) *wire.Heads {
 // onHeads looks for what the sender has and this member lacks, and the other
 // way round.
 func (m *Machine) onHeads(from protocol.MemberID, msg *wire.Heads) error {
-	for _, h := range msg.Heads {
-		if !m.committee.Has(h.Log) {
+	for i, h := range msg.Heads {
+		if !m.committee.Known(h.Log) {
 			continue
 		}
 		l := m.logs[h.Log]
-		if l.evidence != nil && !h.Frozen {
+		if l.evidence != nil && !h.Frozen && (i == 0 || msg.Heads[i-1].Log != h.Log) {
 			m.emit(Send{To: from, Msg: l.evidence})
 		}
 		if err := m.compareHead(l, from, h); err != nil {
@@ -156,6 +178,9 @@ func (m *Machine) onHeads(from protocol.MemberID, msg *wire.Heads) error {
 		m.emit(Send{To: from, Msg: m.heads(false)})
 	}
 	m.heardOwn(from, msg)
+	if err := m.onReport(from, msg); err != nil {
+		return err
+	}
 	return m.checkRecovered()
 }
 
@@ -175,6 +200,9 @@ func (m *Machine) compareHead(l *logState, from protocol.MemberID, h wire.Head) 
 	if l.evidence != nil || l.id == m.self && h.Signed.Size > l.size() && !m.signedBy(l.id, h.Signed) {
 		h.Signed.Size = 0 // of a frozen log, only what is certified is taken
 	}
+	if !m.takes(l, h.Signed.Size) {
+		h.Signed.Size = l.bound
+	}
 	m.hint(l, from, h.Signed.Size, h.Certified)
 	return nil
 }
@@ -190,11 +218,14 @@ func (m *Machine) schedule() {
 	if at, ok := m.sealAt(); ok {
 		sooner(at)
 	}
+	if m.handover.askAt != 0 {
+		sooner(m.handover.askAt)
+	}
 	if m.author.tellAt != 0 {
 		sooner(m.author.tellAt)
 	}
 	for _, b := range m.author.batches {
-		if !b.certified && b.published {
+		if !b.certified && b.published && m.committee.Has(m.self) {
 			sooner(b.resendAt)
 		}
 	}

@@ -26,9 +26,9 @@ const maxHeldShare = 4
 func (m *Machine) hasSeen(parts []protocol.Seen) bool {
 	for _, p := range parts {
 		switch {
-		case !m.committee.Has(p.Member):
+		case !m.committee.Known(p.Member):
 			return false
-		case p.Member == m.self && m.logs[m.self].size() < p.Size,
+		case p.Member == m.self && m.own.size() < p.Size,
 			p.Member != m.self && m.logs[p.Member].cert.Size() < p.Size:
 			return false
 		}
@@ -59,7 +59,7 @@ const maxHold = 10 * protocol.Millisecond
 // which has them in its past.
 func (m *Machine) roundHold() protocol.Micros {
 	a := &m.author
-	head := m.logs[m.self].head()
+	head := m.own.head()
 	if a.again || m.mustSeal() || a.advance.Ready > head.round || head.round == 0 || a.urgentAt > m.now ||
 		!slices.ContainsFunc(a.pending, isUrgent) || slices.ContainsFunc(a.pending, func(s Submit) bool { return !isUrgent(s) }) {
 		return 0
@@ -69,14 +69,14 @@ func (m *Machine) roundHold() protocol.Micros {
 
 // mustSeal reports whether the order waits for a batch of this member's.
 func (m *Machine) mustSeal() bool {
-	l, a := m.logs[m.self], m.author.advance
+	l, a := m.own, m.author.advance
 	return a.Seal && (a.Due > l.head().round || l.size() == 0)
 }
 
 // claimRound is the round that a batch of these submissions claims.
 func (m *Machine) claimRound(subs []Submit) uint64 {
 	a := &m.author
-	round := max(m.logs[m.self].head().round, a.advance.Due)
+	round := max(m.own.head().round, a.advance.Due)
 	if slices.ContainsFunc(subs, isUrgent) {
 		round = max(round, a.advance.Ready)
 	}

@@ -37,7 +37,7 @@ func (m *Machine) tellDue() {
 	if a := &m.author; a.tellAt == 0 || a.tellAt > m.now {
 		return
 	}
-	if claim := m.tell(m.logs[m.self]); len(claim.Cosigs) > 0 {
+	if claim := m.tell(m.own); len(claim.Cosigs) > 0 {
 		m.emit(Publish{Msg: &wire.Certificate{Claim: claim}})
 	}
 }
@@ -49,14 +49,13 @@ func (m *Machine) resendDelay(b *ownBatch) protocol.Micros {
 
 // resend sends batches again to the members that have not voted for them.
 func (m *Machine) resend() {
-	l := m.logs[m.self]
+	l := m.own
 	for _, b := range m.author.batches {
-		if b.certified || !b.published || b.resendAt > m.now {
+		if b.certified || !b.published || b.resendAt > m.now || !m.committee.Has(m.self) {
 			continue
 		}
 		tally := l.tallies[b.Size]
-		for i := range m.logs {
-			id := protocol.MemberID(i)
+		for _, id := range m.committee.Members() {
 			if id != m.self && (tally == nil || !tally.Has(id)) {
 				m.emit(Send{To: id, Msg: b.msg})
 			}

@@ -19,8 +19,8 @@ var table = []mutant{
 		"vote-before-persist", "votes for a batch before it is durable",
 		"protocol/witness/accept.go",
 		[]edit{{
-			"m.openTally(l, b)\n\tm.author.pacer.note",
-			"m.openTally(l, b)\n\tif err := m.vote(l, b.Size()); err != nil {\n\t\treturn err\n\t}\n\tm.author.pacer.note",
+			"m.openTally(l, b)\n\tif err := m.agree(l); err != nil {",
+			"m.openTally(l, b)\n\tif err := m.vote(l, b.Size()); err != nil {\n\t\treturn err\n\t}\n\tif err := m.agree(l); err != nil {",
 		}},
 	},
 	{
@@ -48,7 +48,7 @@ var table = []mutant{
 	},
 	{
 		"votes-anew-at-restart", "votes at a restart for another root than it stores",
-		"protocol/witness/recover.go",
+		"protocol/witness/epoch.go",
 		[]edit{{
 			"if err := m.vote(l, mk.signed.Size); err != nil {",
 			"mk.signed.Root[0] ^= 1\n\t\t\tm.votes = append(m.votes, m.cosign(l, mk.signed))\n\t\t\tif err := m.vote(l, 0); err != nil {",
@@ -79,8 +79,8 @@ var table = []mutant{
 		"unsigned-batches", "takes batches without verifying their author",
 		"protocol/witness/machine.go",
 		[]edit{{
-			"return m.committee.Verifier(author).Verify(m.checkpoint(author, s), cosign.Signature{Time: s.Time, Bytes: s.Sig})",
-			"return m.committee.Has(author) && s.Time > 0 && cosign.SignatureSize > 0",
+			"return m.signed(author, author, s)",
+			"return m.committee.Known(author) && s.Time > 0",
 		}},
 	},
 	{
@@ -261,10 +261,7 @@ var table = []mutant{
 		// vote is not the only place: accept.go votes again for an author that
 		// asks, and tells its votes to all when no certificate comes.
 		"votes-for-frozen", "votes for a log though it holds evidence against its author",
-		"protocol/witness/ballot.go",
-		[]edit{
-			{"if !ok || l.id == m.self || l.evidence != nil || size", "if !ok || l.id == m.self || size"},
-			{"if len(marks) == 0 || l.evidence != nil || l.id", "if len(marks) == 0 || l.id"},
-		},
+		"protocol/witness/epoch.go",
+		[]edit{{"return l.evidence == nil && l.open()", "return l.open()"}},
 	},
 }

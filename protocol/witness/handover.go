@@ -1,0 +1,358 @@
+package witness
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/quorum"
+	"github.com/strataos/strataos/protocol/wire"
+)
+
+const (
+	// maxTargets bounds the heads of a log that this member has been told of and
+	// does not store. An honest author has fewer without a certificate.
+	maxTargets = 256
+	// maxTold is how many of them it tells others of.
+	maxTold = 32
+)
+
+// handover is how this member comes to vote in an epoch (rule W8). What was
+// certified before has been voted for by honest members of the epoch before, at
+// least one of which is in any quorum of it. So it hears from a quorum that votes
+// there no more how much of each log they store, and votes for a log once it
+// stores as much.
+type handover struct {
+	// known is the newest epoch that a quorum of the one before has reported for,
+	// and complete the newest for which that is durable.
+	known, complete uint64
+	// seq is the Persist that makes known durable, or 0.
+	seq uint64
+	// fenced is the newest epoch before which no signature of this member's will
+	// be new to others, and sealed how much of its own log must be durable for it
+	// to be the newest one: what is sealed is published when it is durable.
+	fenced, sealed uint64
+	// told is the newest epoch that this member has announced to all.
+	told uint64
+	// reports are the heads of members that have announced an epoch that this
+	// member is not through with.
+	reports map[protocol.MemberID]*wire.Heads
+	askAt   protocol.Micros
+}
+
+// loadHandover goes on from the last handover that is durable.
+func (m *Machine) loadHandover() error {
+	h := &m.handover
+	h.reports = map[protocol.MemberID]*wire.Heads{}
+	h.fenced = m.committee.Epoch()
+	stored, ok, err := m.store.Handover()
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStorage, err)
+	}
+	if ok {
+		if stored.Epoch > m.committee.Epoch() {
+			return fmt.Errorf("%w: epoch %d has been entered, and epoch %d is the newest there is", errStorage, stored.Epoch, m.committee.Epoch())
+		}
+		h.known, h.complete = stored.Epoch, stored.Epoch
+		for _, t := range stored.Targets {
+			l := m.logs[t.Log]
+			l.targets = append(l.targets, t.Signed)
+			l.bound = max(l.bound, t.Signed.Size)
+		}
+		for _, id := range stored.Partial {
+			m.logs[id].partial = true
+		}
+		for _, l := range m.logs {
+			if err := m.agree(l); err != nil {
+				return err
+			}
+		}
+	}
+	h.told = m.announced()
+	return nil
+}
+
+// fence notes that this member's signatures of earlier epochs are all known, if
+// that is so.
+func (m *Machine) fence() {
+	if h := &m.handover; m.own.durable >= min(h.sealed, m.own.size()) {
+		h.fenced = m.committee.Epoch()
+	}
+}
+
+// announced is the epoch that this member's heads are a report for: it votes in
+// none before, and has been told what there was to know for the one before.
+func (m *Machine) announced() uint64 { return min(m.handover.fenced, m.handover.complete+1) }
+
+// announce tells all whom it concerns what this member stores, when it has
+// something new to report for.
+func (m *Machine) announce() {
+	e := m.announced()
+	if e <= m.handover.told {
+		return
+	}
+	m.handover.told = e
+	for _, id := range m.membersOf(e-1, e, m.committee.Epoch()) {
+		m.emit(Send{To: id, Msg: m.heads(false)})
+	}
+}
+
+// membersOf are the members of epochs, but for this one, in ascending order.
+func (m *Machine) membersOf(epochs ...uint64) []protocol.MemberID {
+	var out []protocol.MemberID
+	for _, e := range epochs {
+		c, _ := m.epochs.At(e)
+		out = append(out, c.Members()...)
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	return slices.DeleteFunc(out, func(id protocol.MemberID) bool { return id == m.self })
+}
+
+// ask asks for the reports that are missing.
+func (m *Machine) ask() {
+	h := &m.handover
+	h.askAt = 0
+	newest := m.committee.Epoch()
+	switch {
+	case h.known < newest:
+		h.askAt = m.after(recoverEvery)
+		for _, id := range m.membersOf(h.known, newest-1) {
+			if r := h.reports[id]; r == nil || r.Epoch < newest {
+				m.greet(id)
+			}
+		}
+	case h.known > 0 && m.partly():
+		h.askAt = m.after(headsEvery)
+		for _, id := range m.membersOf(newest - 1) {
+			m.greet(id)
+		}
+	}
+}
+
+// partly reports whether there is a log that not enough is known of to vote.
+func (m *Machine) partly() bool {
+	return slices.ContainsFunc(m.logs, func(l *logState) bool { return l.partial && l.evidence == nil })
+}
+
+// behind reports whether more members than can lie say that they have entered a
+// later epoch: it has begun, and this member's votes are of no use any more.
+func (m *Machine) behind() bool {
+	n := 0
+	for id, r := range m.handover.reports {
+		if r.Epoch > m.committee.Epoch() && m.committee.Has(id) {
+			n++
+		}
+	}
+	return n > quorum.Faults(m.committee.N())
+}
+
+// onReport keeps a member's heads if they are a report that this member needs.
+func (m *Machine) onReport(from protocol.MemberID, msg *wire.Heads) error {
+	h := &m.handover
+	if msg.Epoch < max(h.known, 1) || msg.Epoch == h.known && !m.partly() {
+		return nil
+	}
+	h.reports[from] = msg
+	return m.takeHandover()
+}
+
+// takeHandover takes the reports of a quorum of an epoch, the newest possible.
+func (m *Machine) takeHandover() error {
+	h := &m.handover
+	for e := m.committee.Epoch(); e > h.known; e-- {
+		c, _ := m.epochs.At(e - 1)
+		if reporters := m.reporters(c); len(reporters) >= c.Quorum() {
+			h.known = e
+			return m.takeReports(c, reporters, func(*logState) bool { return true })
+		}
+	}
+	if h.known > 0 && m.partly() {
+		c, _ := m.epochs.At(h.known - 1)
+		return m.takeReports(c, m.reporters(c), func(l *logState) bool { return l.partial && l.evidence == nil })
+	}
+	return nil
+}
+
+// reporters are the members of a committee that have reported for the epoch behind
+// it, in ascending order.
+func (m *Machine) reporters(c *quorum.Committee) []protocol.MemberID {
+	var out []protocol.MemberID
+	for _, id := range c.Members() {
+		r := m.handover.reports[id]
+		if r != nil && r.Epoch > c.Epoch() || id == m.self && m.announced() > c.Epoch() {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// told is what reporters say of a log.
+type told struct {
+	heads []wire.Signed
+	full  int // reporters that know, and say, all that they had to
+}
+
+// takeReports notes for some logs how much of them the members of a committee have
+// voted for at most, by what a quorum of them report, and has it made durable.
+func (m *Machine) takeReports(c *quorum.Committee, reporters []protocol.MemberID, some func(*logState) bool) error {
+	said := make([]told, c.Logs())
+	for _, id := range reporters {
+		if id == m.self {
+			m.reportOwn(said)
+			continue
+		}
+		first := true
+		for i, head := range m.handover.reports[id].Heads {
+			if int(head.Log) >= len(said) {
+				continue
+			}
+			t := &said[head.Log]
+			t.heads = append(t.heads, head.Signed)
+			first = i == 0 || m.handover.reports[id].Heads[i-1].Log != head.Log
+			if first && !head.Partial && !head.Frozen {
+				t.full++
+			}
+		}
+	}
+	changed := false
+	for i := range said {
+		l := m.logs[i]
+		if !some(l) {
+			continue
+		}
+		was := l.partial
+		l.partial = l.evidence == nil && said[i].full < c.Quorum()
+		if err := m.setTargets(l, said[i].heads); err != nil {
+			return err
+		}
+		changed = changed || was != l.partial
+	}
+	if h := &m.handover; changed || h.known > h.complete {
+		h.seq = m.persist(PutHandover{Handover: m.handoverNow()})
+	}
+	if m.handover.askAt == 0 && m.partly() {
+		m.handover.askAt = m.after(headsEvery)
+	}
+	return nil
+}
+
+// reportOwn adds what this member itself stores.
+func (m *Machine) reportOwn(said []told) {
+	for i := range said {
+		l := m.logs[i]
+		said[i].heads = append(said[i].heads, l.durableHead().signed)
+		if !l.partial && l.evidence == nil {
+			said[i].full++
+		}
+	}
+}
+
+// setTargets notes heads of a log that this member must store, and agree with,
+// before it votes for it.
+func (m *Machine) setTargets(l *logState, heads []wire.Signed) error {
+	heads = append(slices.Clone(l.targets), heads...)
+	slices.SortFunc(heads, func(a, b wire.Signed) int {
+		return cmp.Or(cmp.Compare(a.Size, b.Size), slices.Compare(a.Root[:], b.Root[:]))
+	})
+	l.targets = nil
+	var last wire.Signed // that has been verified
+	for _, s := range heads {
+		if s.Size <= l.cert.Size() || s.Size == last.Size && s.Root == last.Root {
+			continue
+		}
+		if i, ok := l.find(s.Size); ok && l.chain[i].signed.Root == s.Root {
+			s = l.chain[i].signed
+		} else if m.signedBy(l.id, s) {
+			l.targets = append(l.targets, s)
+		} else {
+			continue
+		}
+		l.bound = max(l.bound, s.Size)
+		if last.Size == s.Size && l.evidence == nil {
+			m.accuse(&wire.Evidence{Author: l.id, Low: last, High: s, Prefix: s.Root})
+		}
+		last = s
+	}
+	if len(l.targets) > maxTargets {
+		l.targets, l.partial = nil, true // no honest author has so many
+	}
+	return m.agree(l)
+}
+
+// agree compares a log with the heads that this member was told of, as far as it
+// stores the log, and votes for it when there are none left.
+func (m *Machine) agree(l *logState) error {
+	if len(l.targets) == 0 {
+		return nil
+	}
+	var ahead []wire.Signed
+	for _, s := range l.targets {
+		if s.Size > l.size() {
+			ahead = append(ahead, s)
+		} else if l.evidence == nil && s.Size > l.cert.Size() {
+			e, err := m.contradictStored(l, s)
+			if err != nil {
+				return err
+			}
+			if e != nil {
+				m.accuse(e)
+			}
+		}
+	}
+	if l.evidence != nil {
+		ahead = nil
+	}
+	l.targets = ahead
+	if l.open() {
+		return m.voteAnew(l)
+	}
+	return nil
+}
+
+// handoverNow is the handover as it is to be stored: with what this member lacks,
+// and with how much may have been voted for where it is not certified yet.
+func (m *Machine) handoverNow() wire.Handover {
+	out := wire.Handover{Epoch: m.handover.known}
+	for _, l := range m.logs {
+		if i, ok := l.find(l.bound); ok && l.bound > l.cert.Size() {
+			out.Targets = append(out.Targets, wire.Target{Log: l.id, Signed: l.chain[i].signed})
+		}
+		for _, s := range l.targets {
+			out.Targets = append(out.Targets, wire.Target{Log: l.id, Signed: s})
+		}
+		if l.partial {
+			out.Partial = append(out.Partial, l.id)
+		}
+	}
+	return out
+}
+
+// handoverStored goes on when the handover, or what was to be before it, has
+// become durable.
+func (m *Machine) handoverStored(seq uint64) error {
+	h := &m.handover
+	if m.fence(); h.seq != 0 && h.seq <= seq {
+		h.seq = 0
+		if h.complete < h.known {
+			h.complete = h.known
+			m.emit(HandedOver{Epoch: h.complete})
+		}
+		for _, l := range m.logs {
+			if err := m.voteAnew(l); err != nil {
+				return err
+			}
+		}
+		for id, r := range h.reports {
+			if r.Epoch < h.complete {
+				delete(h.reports, id)
+			}
+		}
+	}
+	if m.announced() == h.told {
+		return nil
+	}
+	m.announce()
+	return m.takeHandover() // this member's own report may make the quorum
+}
