@@ -26,6 +26,9 @@ func (a *auditor) checkLedger(ctx context.Context) error {
 	if !ok {
 		return nil // nothing was ordered yet
 	}
+	if !past.reached {
+		return &Problem{"ledger", past.position, "the certified logs do not lead to where the order is stored to stand"}
+	}
 	if err := a.checkEpochs(past, st); err != nil {
 		return err
 	}

@@ -22,8 +22,10 @@ type history struct {
 	// roots are not filled in.
 	cuts map[uint64]chronos.Cut
 	cut  chronos.Cut
-	// stored is where the stored order stands; decisions and epoch are those there.
+	// stored is where the stored order stands; decisions and epoch are those there,
+	// once it was reached.
 	stored    order.State
+	reached   bool
 	decisions accord.State
 	epoch     uint64
 }
@@ -136,7 +138,7 @@ func (a *auditor) consume(past *history, d order.Decision) (turned bool, err err
 		}
 	}
 	if isBefore(d, past.stored) {
-		past.decisions, past.epoch = past.book.State(), a.epochs.Latest().Epoch()
+		past.reached, past.decisions, past.epoch = true, past.book.State(), a.epochs.Latest().Epoch()
 	}
 	return turned, nil
 }
@@ -164,8 +166,8 @@ func (h *history) take(author string, e protocol.Extension) error {
 // mayCut notes a checkpoint at the end of a round, which may be the last of an
 // epoch, if there is one (rule C5).
 func (h *history) mayCut(p protocol.Params, epoch uint64, last bool) {
-	now, interval := h.book.State().Time, p.Checkpoint()
-	if h.position > h.cut.Size && (last || now >= (h.cut.Time/interval+1)*interval) {
+	now := h.book.State().Time
+	if h.position > h.cut.Size && (last || now >= h.cut.Next(p)) {
 		h.cut = chronos.Cut{Size: h.position, Time: now, Epoch: epoch}
 		h.cuts[h.position] = h.cut
 	}

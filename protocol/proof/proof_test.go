@@ -355,6 +355,8 @@ func FuzzTLogProof(f *testing.F) {
 
 func FuzzParsePolicy(f *testing.F) {
 	f.Add(proof.EpochPolicyText(fixture.New(f, 4).Committee))
+	e, _ := threeEpochs(f)
+	f.Add(proof.PolicyText(e))
 	p, _, _ := attested(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		if policy, err := proof.ParsePolicy([]byte(text)); err == nil {
