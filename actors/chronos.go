@@ -24,6 +24,7 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 		return m, err
 	}
 	c.carryOut = h.carryOutChronos
+	c.recorded = h.cfg.Metrics.recorded
 	c.stepped = func(m stepper[chronos.Input]) {
 		st := m.(*chronos.Machine).Status()
 		h.order.Store(&st)
@@ -41,6 +42,7 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
 		h.gateway.ordered(e.Runs)
 		if e.Settles() {
+			h.cfg.Metrics.settled(h.cfg.Clock(), e.Changes)
 			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
 	case chronos.Checkpointed:

@@ -9,7 +9,7 @@ import (
 	"github.com/strataos/strataos/protocol/witness"
 )
 
-// Metrics are the figures of the witness machine.
+// Metrics are the figures of the machines.
 type Metrics struct {
 	certificate  prometheus.Histogram
 	entries      prometheus.Counter
@@ -17,8 +17,12 @@ type Metrics struct {
 	order        prometheus.Histogram
 	positions    prometheus.Gauge
 	checkpoint   prometheus.Gauge
+	decisions    *prometheus.CounterVec
+	votes        *prometheus.CounterVec
+	decide       prometheus.Histogram
 	self         protocol.MemberID
-	names        []string
+	name         string   // this member's, if it is in the roster
+	names        []string // by log
 }
 
 // NewMetrics registers the figures with reg.
@@ -50,12 +54,17 @@ func NewMetrics(reg prometheus.Registerer, c *quorum.Committee, self protocol.Me
 			Help: "Certificates assembled or received, by the log's member.",
 		}, []string{"log"}),
 	}
+	m.addAccord()
+	if c.Known(self) {
+		m.name = c.Name(self)
+	}
 	for i := range c.Logs() {
 		name := c.Name(protocol.MemberID(i))
 		m.names = append(m.names, name)
 		m.certificates.WithLabelValues(name)
 	}
-	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint} {
+	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint,
+		m.decisions, m.votes, m.decide} {
 		if err := reg.Register(col); err != nil {
 			return nil, err
 		}

@@ -81,6 +81,10 @@ func (n *Node) watch() {
 			Name: "strata_chronos_unordered", Help: "Certified entries that wait for their places in the ledger.",
 		}, func() float64 { return float64(n.machines.Order().Unordered) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "strata_accord_open", Help: "Proposals that are open in the ledger at this node.",
+		}, func() float64 { return float64(n.machines.Order().Open) }),
+		&handlerFigures{n.deliverer.Status},
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "strata_chronos_halted", Help: "1 if this node's ledger is halted by a fork alarm.",
 		}, func() float64 {
 			if n.machines.Order().Halted {
