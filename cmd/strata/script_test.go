@@ -51,6 +51,12 @@ func TestScripts(t *testing.T) {
 			"foreign":      foreignVerify,
 			"checkpointed": awaitCheckpoint,
 			"uncomment":    uncommentExample,
+
+			"proposal":   proposalID,
+			"storied":    awaitStory,
+			"replace":    replaceText,
+			"authorized": awaitToken,
+			"watch":      watchUntil,
 		},
 	})
 }

@@ -280,12 +280,13 @@ func (s *Server) proposed(x *exchange, req *proposeRequest, out *actors.Outcome,
 
 // conflict says which proposal has won, and where the subject stands.
 func conflict(c *accord.Case, seen string) *apiError {
-	e := errorf(codeRival, "%s: %s", c.Proposal.Subject, c.Decision.Reason).
+	e := errorf(codeRival, "%q has version %d: %s", c.Proposal.Subject, c.Decision.Version, c.Decision.Reason).
 		with("id", c.Proposal.ID.String()).with("subject", c.Proposal.Subject).with("version", c.Decision.Version).
 		with("position", c.Position).with("decision_position", c.DecidedAt).with("decided_at", c.DecidedOn.Millis()).
 		with("reason", c.Decision.Reason).with("causal_token", seen)
 	if w := c.Decision.Winner; w != (protocol.Hash{}) {
 		e = e.with("winner", w.String())
+		e.message += ", " + w.String()
 	}
 	return e
 }

@@ -42,6 +42,14 @@ var ofStory = []string{
 	"ledger_status", "truncated", "causal_token",
 }
 
+// Decision is the proof of the decision in the ledger, or nil.
+func (st *Story) Decision() *Proof {
+	if st.decision == nil {
+		return nil
+	}
+	return st.decision.ledger
+}
+
 // IsStory reports whether a text is, by its fields, the story of a proposal.
 func IsStory(text []byte) bool {
 	actions, bodies := 0, 0
