@@ -7,32 +7,19 @@ import (
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
-	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/machine"
-	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // TestDecideSeconds has only decisions that votes have made, on this member's own
 // proposals, tell how long it takes to decide.
 func TestDecideSeconds(t *testing.T) {
-	signer, err := cosign.NewSigner("a.b/one", make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := quorum.NewCommittee(&protocol.Genesis{
-		Network: "a.b", Params: protocol.DefaultParams(),
-		Members: []protocol.Member{{Name: "one", PeerID: "p", VKey: signer.Verifier().String()}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	reg := prometheus.NewRegistry()
-	m, err := NewMetrics(reg, c, 0)
-	if err != nil {
+	m := newAccordMetrics()
+	if err := m.register(reg); err != nil {
 		t.Fatal(err)
 	}
 	own, other := &protocol.Proposal{Proposer: "one"}, &protocol.Proposal{Proposer: "two"}
-	m.settled(4*protocol.Second, []accord.Change{
+	m.settled(4*protocol.Second, "one", []accord.Change{
 		{Proposal: own, Status: accord.Open, Time: 1},
 		{Proposal: own, Status: accord.Accepted, Time: 3 * protocol.Second},
 		{Proposal: own, Status: accord.Rejected, Time: 2 * protocol.Second},

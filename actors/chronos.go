@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"strings"
+
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
@@ -42,7 +44,7 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
 		h.gateway.ordered(e.Runs)
 		if e.Settles() {
-			h.cfg.Metrics.settled(h.cfg.Clock(), e.Changes)
+			h.cfg.Metrics.settled(h.cfg.Clock(), h.name(), e.Changes)
 			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
 	case chronos.Checkpointed:
@@ -57,4 +59,9 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Halted:
 		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
 	}
+}
+
+// name is this node's, which its key has too: also while it is no member.
+func (h *Host) name() string {
+	return strings.TrimPrefix(h.cfg.Witness.Signer.Verifier().Name(), h.Committee().Network()+"/")
 }

@@ -11,18 +11,16 @@ import (
 
 // Metrics are the figures of the machines.
 type Metrics struct {
+	accordMetrics
+
 	certificate  prometheus.Histogram
 	entries      prometheus.Counter
 	certificates *prometheus.CounterVec
 	order        prometheus.Histogram
 	positions    prometheus.Gauge
 	checkpoint   prometheus.Gauge
-	decisions    *prometheus.CounterVec
-	votes        *prometheus.CounterVec
-	decide       prometheus.Histogram
 	self         protocol.MemberID
-	name         string   // this member's, if it is in the roster
-	names        []string // by log
+	names        []string
 }
 
 // NewMetrics registers the figures with reg.
@@ -54,22 +52,18 @@ func NewMetrics(reg prometheus.Registerer, c *quorum.Committee, self protocol.Me
 			Help: "Certificates assembled or received, by the log's member.",
 		}, []string{"log"}),
 	}
-	m.addAccord()
-	if c.Known(self) {
-		m.name = c.Name(self)
-	}
 	for i := range c.Logs() {
 		name := c.Name(protocol.MemberID(i))
 		m.names = append(m.names, name)
 		m.certificates.WithLabelValues(name)
 	}
-	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint,
-		m.decisions, m.votes, m.decide} {
+	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint} {
 		if err := reg.Register(col); err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	m.accordMetrics = newAccordMetrics()
+	return m, m.register(reg)
 }
 
 func (m *Metrics) resolved(now protocol.Micros, e witness.Resolved) {
