@@ -14,7 +14,8 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 	c.start, c.tick = chronos.Start{}, chronos.Tick{}
 	c.begin = func() (stepper[chronos.Input], error) {
 		h.order.Store(&chronos.Status{})
-		m, err := chronos.New(h.cfg.Chronos, h.cfg.Store)
+		h.catchUp(h.cfg.Store.Epochs())
+		m, err := chronos.New(h.chronosConfig(), h.cfg.Store)
 		if err != nil {
 			return nil, err
 		}
@@ -38,11 +39,13 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Advance:
 		h.witness.inbox.Internal(witness.Advance(e))
 	case chronos.Ordered:
-		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
+		h.cfg.Metrics.ordered(h.cfg.Clock(), h.Standing().Self, e)
 		h.gateway.ordered(e.Runs)
 		if e.Settles() {
 			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
+	case chronos.EpochBegun:
+		h.begun(e.Committee)
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)
 	case chronos.Alarm:
@@ -51,7 +54,7 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 		}
 		h.alarmedAt = h.cfg.Clock()
 		log.Error("a member has cosigned another ledger than this node's",
-			"member", h.cfg.Chronos.Committee.Name(e.Member), "size", e.Size, "root", e.Root)
+			"member", h.Committee().Name(e.Member), "size", e.Size, "root", e.Root)
 	case chronos.Halted:
 		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
 	}

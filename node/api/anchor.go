@@ -23,7 +23,7 @@ type anchorRequest struct {
 
 // anchor answers POST /v1/chronos/anchor.
 func (s *Server) anchor(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (req *anchorRequest) submit(ctx context.Context, s *Server, x *exchange, at
 	placed := false
 	if at != 0 {
 		// An earlier request with the same key may have been ordered long ago.
-		if position, placed, err = s.Ledger.Position(s.Self, at); err != nil {
+		if position, placed, err = s.Ledger.Position(s.Self(), at); err != nil {
 			return nil, err
 		}
 	}
@@ -76,7 +76,7 @@ func (req *anchorRequest) submit(ctx context.Context, s *Server, x *exchange, at
 // parseAnchor reads the body of an anchor strictly. What is hashed are its data,
 // anchor_type, metadata and after.
 func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
-	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee.Quorum()}
+	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee().Quorum()}
 	if jcs.KindOf(body) != jcs.Object {
 		return nil, invalid("body", "must be a JSON object")
 	}
@@ -105,7 +105,7 @@ func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
 	if err != nil {
 		return nil, fromParser(err)
 	}
-	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Genesis.Params.MaxEventBytes)
+	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Committee().Params().MaxEventBytes)
 	if err != nil {
 		return nil, fromParser(err)
 	}
@@ -223,7 +223,7 @@ func (s *Server) anchorAnswer(x *exchange, req *anchorRequest, out *actors.Outco
 		b = append(b, `"permanent"`...)
 	}
 	b = append(b, `,"causal_token":"`...)
-	b = append(b, token(s.Self, out.Batch)...)
+	b = append(b, token(s.Self(), out.Batch)...)
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"proof":`...)
@@ -239,7 +239,7 @@ func (s *Server) anchorError(x *exchange, req *anchorRequest, err error) error {
 	if errors.As(err, &unordered) {
 		return errorf(codeOrderTimeout, "the anchor is certified and was not ordered within %d ms; it will be", req.timeout.Milliseconds()).
 			with("hash", hash.String()).with("timeout_ms", req.timeout.Milliseconds()).
-			with("causal_token", token(s.Self, unordered.Outcome.Batch)).
+			with("causal_token", token(s.Self(), unordered.Outcome.Batch)).
 			with("find", "GET /v1/chronos/anchors/"+hash.String())
 	}
 	return s.submitError(x, err, req.pending())

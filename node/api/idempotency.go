@@ -80,7 +80,7 @@ func (s *Server) recordOrResume(ctx context.Context, x *exchange, req recordable
 	if !again {
 		return req.submit(ctx, s, x, 0)
 	}
-	f, ok, err := s.Lookup.FindOwn(s.Self, req.pending().entry, rec.Size)
+	f, ok, err := s.Lookup.FindOwn(s.Self(), req.pending().entry, rec.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -100,9 +100,9 @@ func (s *Server) recordOrResume(ctx context.Context, x *exchange, req recordable
 // be a moment late to tell, and what is stored, among which is all that anybody
 // has had an answer about.
 func (s *Server) ownSize() (uint64, error) {
-	size, err := s.Lookup.Size(s.Self)
-	if logs := s.Status().Logs; int(s.Self) < len(logs) {
-		size = max(size, logs[s.Self].Stored)
+	size, err := s.Lookup.Size(s.Self())
+	if logs := s.Status().Logs; int(s.Self()) < len(logs) {
+		size = max(size, logs[s.Self()].Stored)
 	}
 	return size, err
 }

@@ -128,7 +128,7 @@ func (s *Server) readParam(q *store.Query, name, text string) (err error) {
 	case "latest":
 		q.Latest, err = readChoice(name, text, "false", "true")
 	case "author":
-		id, ok := s.Genesis.Member(text)
+		id, ok := s.memberOf(text)
 		if !ok {
 			return invalid(name, "%.64q is not a member; GET /v1/network names them", text)
 		}

@@ -100,14 +100,14 @@ func (s *Store) putStates(b *pebbleds.WriteBatch, r chronos.PutRun) error {
 		}
 		if batch == nil {
 			var err error
-			if batch, _, err = chronos.ReadBatch(s, s.params, r.Log, r.Old); err != nil || batch == nil {
+			if batch, _, err = chronos.ReadBatch(s, s.bounds(), r.Log, r.Old); err != nil || batch == nil {
 				return errors.Join(err, errors.New("store: a batch that is ordered is not stored"))
 			}
 		}
 		if i >= len(batch.Items) || batch.Items[i].Erased {
 			continue // who has erased it has no key for it any more
 		}
-		a, err := protocol.CheckAnchor(batch.Items[i].Body, s.params.MaxEventBytes)
+		a, err := protocol.CheckAnchor(batch.Items[i].Body, s.bounds().MaxEventBytes)
 		if err != nil {
 			return fmt.Errorf("store: a stored anchor: %w", err)
 		}
@@ -194,7 +194,7 @@ func (s *Store) Node(log protocol.MemberID, size uint64) (chronos.PutNode, bool,
 	}
 	var r nodeRecord
 	if err := cbor.Unmarshal(value, &r); err != nil {
-		return chronos.PutNode{}, false, fmt.Errorf("store: node of %s: %w", s.committee.Name(log), err)
+		return chronos.PutNode{}, false, fmt.Errorf("store: node of %s: %w", s.committee().Name(log), err)
 	}
 	return chronos.PutNode{Log: log, Size: parseHex(key[len(key)-16:]), Round: r.Round, Clock: r.Clock, Rounds: r.Rounds}, true, nil
 }
@@ -325,12 +325,12 @@ func (r *Row) Gone(now protocol.Micros) bool {
 
 // Rows returns the entries of a run.
 func (s *Store) Rows(r Run) ([]Row, error) {
-	b, ok, err := chronos.ReadBatch(s, s.params, r.Log, r.Old)
+	b, ok, err := chronos.ReadBatch(s, s.bounds(), r.Log, r.Old)
 	if err != nil {
 		return nil, err
 	}
 	if !ok || b.Old != r.Old || uint64(len(b.Items)) != r.Count {
-		return nil, fmt.Errorf("store: the batch of %s at %d is not the one that was ordered", s.committee.Name(r.Log), r.Old)
+		return nil, fmt.Errorf("store: the batch of %s at %d is not the one that was ordered", s.committee().Name(r.Log), r.Old)
 	}
 	rows := make([]Row, len(b.Items))
 	for i := range b.Items {
