@@ -85,7 +85,7 @@ func (h *Host) witnessConfig() witness.Config {
 
 func (h *Host) chronosConfig() chronos.Config {
 	cfg, st := h.cfg.Chronos, h.Standing()
-	cfg.Committee, cfg.Params, cfg.Self = st.Committee(), st.Committee().Params(), st.Self
+	cfg.Epochs, cfg.Self = st.Epochs, st.Self
 	return cfg
 }
 

@@ -190,7 +190,7 @@ func (c *cluster) audit(i int, change func(db *pebbleds.Datastore)) (*audit.Repo
 	if err != nil {
 		return nil, err
 	}
-	return audit.Check(context.Background(), s, committee, c.genesis.Params, nil)
+	return audit.Check(context.Background(), s, committee, nil)
 }
 
 // auditChanges changes a record of each space in a folder, and demands that an

@@ -31,7 +31,7 @@ func (n *Node) openAPI() error {
 	n.api, err = api.New(api.Deps{
 		Genesis: n.genesis, Epochs: n.epochs, Self: n.self, Name: n.cfg.Member,
 		Submitter: n.machines.Gateway(), Lookup: n.store, Records: n.store.Records(),
-		Ledger: n.store,
+		Ledger: n.store, Accord: n.store,
 		Status: n.machines.Status, Order: n.machines.Order, Reachable: n.host.Reachable, Wait: n.machines.Wait,
 		Tokens: n.tokens, Version: Version(), Now: time.Now,
 		Logger: n.logger.With("part", "api"), Registry: n.registry,

@@ -114,8 +114,12 @@ func (n *node) start() (err error) {
 	if err != nil {
 		return err
 	}
+	epochs, err := n.disk.ledger.Epochs(n.w.committee)
+	if err != nil {
+		return err
+	}
 	n.order, err = chronos.New(chronos.Config{
-		Committee: n.w.committee, Params: n.w.params, Self: n.id,
+		Epochs: epochs, Self: n.id,
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	return err

@@ -131,7 +131,7 @@ func auditFolder(ctx context.Context, cfg *config.Config, progress *share) (_ an
 	if err != nil {
 		return nil, err
 	}
-	report, err := audit.Check(ctx, s, committee, g.Params, progress.show)
+	report, err := audit.Check(ctx, s, committee, progress.show)
 	var problem *audit.Problem
 	if errors.As(err, &problem) {
 		return nil, failed(err)

@@ -64,6 +64,8 @@ type fixture struct {
 	status    actors.Status
 	broken    bool // lookups and records fail
 	found     int  // how many attestations a lookup finds, if not 0
+	// submit, if not nil, puts what is submitted on record in the place of Submit.
+	submit func(s actors.Submission) (*actors.Outcome, error)
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -120,7 +122,7 @@ func (f *fixture) open() {
 		f.t.Fatal(err)
 	}
 	f.server, err = New(Deps{
-		Genesis: f.genesis, Epochs: f.store.Epochs, Self: func() protocol.MemberID { return f.self }, Name: "node-1", Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
+		Genesis: f.genesis, Epochs: f.store.Epochs, Self: func() protocol.MemberID { return f.self }, Name: "node-1", Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store, Accord: f.store,
 		Status:    func() *actors.Status { return &f.status },
 		Order:     func() *chronos.Status { return &chronos.Status{Size: 9, Checkpoint: 7} },
 		Reachable: func() []bool { return f.reachable },
@@ -171,6 +173,9 @@ func (f *fixture) Submit(ctx context.Context, s actors.Submission) (*actors.Outc
 	}
 	if f.fail != nil && (!f.failAfter || s.At != 0) {
 		return nil, f.fail
+	}
+	if f.submit != nil {
+		return f.submit(s)
 	}
 	if s.At != 0 {
 		return f.certified(s, f.entryAt(s.At), s.At)

@@ -36,9 +36,27 @@ type recordable interface {
 	// pending is what an error says of the request's outcome.
 	pending() pending
 	// submit puts it on record, or waits again for the leaf of this node's log,
-	// if not 0, that it is already, and returns the answer in a buffer of the
-	// pool.
-	submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error)
+	// if not 0, that it is already.
+	submit(ctx context.Context, s *Server, x *exchange, at uint64) (reply, error)
+}
+
+// reply is the answer to a recordable.
+type reply struct {
+	body *[]byte // of the pool
+	// elsewhere, if not empty, is where the outcome will be found that the request
+	// has asked for and that is open still.
+	elsewhere string
+}
+
+// send answers with a reply, and gives its buffer back.
+func (s *Server) send(x *exchange, r reply) {
+	status := http.StatusOK
+	if r.elsewhere != "" {
+		status = http.StatusAccepted
+		x.Header()["Location"] = []string{r.elsewhere}
+	}
+	s.writeBytes(x, status, *r.body)
+	bodies.Put(r.body)
 }
 
 // maxUnordered bounds the certified entries that wait to be ordered: a node takes
@@ -60,29 +78,28 @@ func (s *Server) record(x *exchange, body []byte, req recordable) error {
 	if err != nil {
 		return err
 	}
-	s.writeBytes(x, http.StatusOK, *answer)
-	bodies.Put(answer)
+	s.send(x, answer)
 	return nil
 }
 
 // submit attests an event, behind what its client has seen.
-func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error) {
+func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (reply, error) {
 	after, err := s.seenByClient(x)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	out, err := s.Submitter.Submit(ctx, actors.Submission{
 		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash,
 		Need: req.required, Attestors: req.attestors, After: after, At: at,
 	})
 	if err != nil {
-		return nil, s.submitError(x, err, req.pending())
+		return reply{}, s.submitError(x, err, req.pending())
 	}
 	p, err := s.prove(out)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	return s.attestAnswer(x, req, out.Entry, out.Batch, p), nil
+	return reply{body: s.attestAnswer(x, req, out.Entry, out.Batch, p)}, nil
 }
 
 // prove makes the proof of an outcome, from the tree in memory if it reaches

@@ -86,7 +86,7 @@ func (s *Server) entryOf(row *store.Row, ordered bool, now protocol.Micros) entr
 // namesIn returns an event's type, or an anchor's key if it has one.
 func namesIn(kind protocol.Kind, body []byte) (eventType, key string) {
 	_ = jcs.Members(body, func(name, value []byte) (err error) {
-		if string(name) == "type" && !kind.IsAnchor() {
+		if string(name) == "type" && kind == protocol.KindAttest {
 			eventType, err = jcs.Unquote(value)
 		}
 		return err

@@ -105,5 +105,8 @@ func (s *Server) pastOf(name, text string) (store.Past, error) {
 	if !ok {
 		return store.Past{}, errorf(codeNotFound, "%s: %s has no place in this node's ledger", name, hash).with("field", name)
 	}
+	if row.Log == protocol.Accord {
+		return store.Past{}, invalid(name, "is a decision, which follows from the order and has no other past: what stands before it in the ledger is what comes before it")
+	}
 	return s.Ledger.Past(row)
 }

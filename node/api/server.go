@@ -58,6 +58,7 @@ type Deps struct {
 	Lookup    Lookup
 	Records   Records
 	Ledger    Ledger
+	Accord    Accord
 	// Status and Order are where the node's machines stand, and Reachable which
 	// members answer now, by number, this one included.
 	Status    func() *actors.Status

@@ -88,6 +88,9 @@ func (s *Server) verifyProof(x *exchange) error {
 		return err
 	}
 	defer bodies.Put(body)
+	if proof.IsStory(*body) {
+		return s.verifyStory(x, *body)
+	}
 	proofs, claims, err := proof.ParseProofs(*body)
 	if err != nil {
 		return fromParser(err)
@@ -97,13 +100,8 @@ func (s *Server) verifyProof(x *exchange) error {
 		return err
 	}
 	reports, err := proof.VerifyAll(policy, proofs, claims)
-	var failed *proof.StepError
-	if errors.As(err, &failed) {
-		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
-		return nil
-	}
 	if err != nil {
-		return err
+		return s.failedProof(x, err)
 	}
 	a := struct {
 		Valid bool `json:"valid"`
@@ -114,6 +112,37 @@ func (s *Server) verifyProof(x *exchange) error {
 		a.Ledger = reports[1]
 	}
 	s.writeJSON(x, http.StatusOK, a)
+	return nil
+}
+
+// failedProof says which step of a verification has failed.
+func (s *Server) failedProof(x *exchange, err error) error {
+	var failed *proof.StepError
+	if errors.As(err, &failed) {
+		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
+		return nil
+	}
+	return err
+}
+
+// verifyStory checks the story of a proposal.
+func (s *Server) verifyStory(x *exchange, text []byte) error {
+	story, err := proof.ParseStory(text)
+	if err != nil {
+		return fromParser(err)
+	}
+	policy, err := s.policy()
+	if err != nil {
+		return err
+	}
+	report, err := proof.VerifyStory(policy, story, proof.Claims{})
+	if err != nil {
+		return s.failedProof(x, err)
+	}
+	s.writeJSON(x, http.StatusOK, struct {
+		Valid bool               `json:"valid"`
+		Story *proof.StoryReport `json:"story"`
+	}{true, report})
 	return nil
 }
 

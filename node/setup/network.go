@@ -183,5 +183,19 @@ func configText(n Node) string {
 	for _, action := range n.Accept {
 		fmt.Fprintf(&b, "\n[[accord.policies]]\naction = %q\nvote = \"accept\"\n", action)
 	}
+	if len(n.Accept) == 0 {
+		b.WriteString(policyExample)
+	}
 	return b.String()
 }
+
+// policyExample is what a configuration says of rules until its owner writes some.
+const policyExample = `
+# How this node votes by itself: the first rule that matches counts. Without one a
+# person votes. "strata accord policy test --config FILE --action demo.try" says
+# which rule decides.
+#
+# [[accord.policies]]
+# action = "demo.*"   # ** is everything but membership.* and params.*
+# vote = "accept"     # or reject, manual, webhook
+`

@@ -24,31 +24,21 @@ type epochValue struct {
 	Roster map[protocol.MemberID]protocol.Member `json:"roster,omitempty"`
 }
 
-// history is the epochs that there are, and what bounds what is stored of them.
-type history struct {
-	epochs *quorum.Epochs
-	// widest has the largest bounds that any epoch had.
-	widest protocol.Params
-}
-
 // Epochs are those that are stored, the founding one among them. They are shared,
 // and do not grow.
-func (s *Store) Epochs() *quorum.Epochs { return s.history.Load().epochs }
+func (s *Store) Epochs() *quorum.Epochs { return s.epochs.Load() }
 
 // committee is that of the newest epoch, which knows all logs.
 func (s *Store) committee() *quorum.Committee { return s.Epochs().Latest() }
 
-// bounds are those of all that is stored.
-func (s *Store) bounds() protocol.Params { return s.history.Load().widest }
-
 // loadEpochs reads the epochs that follow the founding one.
 func (s *Store) loadEpochs(founding *quorum.Committee) error {
-	h := &history{quorum.NewEpochs(founding), founding.Params()}
+	epochs := quorum.NewEpochs(founding)
 	for {
-		last := h.epochs.Latest()
+		last := epochs.Latest()
 		raw, err := s.db.GetRaw(epochKey(last.Epoch() + 1))
 		if errors.Is(err, ds.ErrNotFound) {
-			s.history.Store(h)
+			s.epochs.Store(epochs)
 			return nil
 		}
 		if err != nil {
@@ -58,27 +48,10 @@ func (s *Store) loadEpochs(founding *quorum.Committee) error {
 		if err != nil {
 			return fmt.Errorf("store: epoch %d: %w", last.Epoch()+1, err)
 		}
-		if err := h.add(next); err != nil {
+		if err := epochs.Add(next); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
-}
-
-// grown returns the history with the epoch that comes next.
-func (h *history) grown(c *quorum.Committee) (*history, error) {
-	out := &history{h.epochs.Clone(), h.widest}
-	return out, out.add(c)
-}
-
-func (h *history) add(c *quorum.Committee) error {
-	if err := h.epochs.Add(c); err != nil {
-		return err
-	}
-	p, w := c.Params(), &h.widest
-	w.MaxBatchEntries = max(w.MaxBatchEntries, p.MaxBatchEntries)
-	w.MaxBatchBytes = max(w.MaxBatchBytes, p.MaxBatchBytes)
-	w.MaxEventBytes = max(w.MaxEventBytes, p.MaxEventBytes)
-	return nil
 }
 
 func parseEpoch(raw []byte, last *quorum.Committee) (*quorum.Committee, error) {

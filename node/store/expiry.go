@@ -114,7 +114,7 @@ func (s *Store) isOrdered(log protocol.MemberID, old uint64) bool {
 // erase puts hashes in the place of a batch's bodies that have expired.
 func (e *eraser) erase(p place) error {
 	s := e.store
-	b, ok, err := chronos.ReadBatch(s, s.bounds(), p.log, p.old)
+	b, ok, err := chronos.ReadBatch(s, p.log, p.old)
 	if err != nil || !ok || b.Old != p.old {
 		return err
 	}
@@ -151,7 +151,7 @@ func (s *Store) forgetState(w *pebbleds.WriteBatch, b *wire.Batch, i int) error 
 	if b.Items[i].Kind != protocol.KindAnchorState {
 		return nil
 	}
-	a, err := protocol.CheckAnchor(b.Items[i].Body, s.bounds().MaxEventBytes)
+	a, err := protocol.CheckAnchor(b.Items[i].Body, len(b.Items[i].Body))
 	if err != nil {
 		return fmt.Errorf("store: a stored anchor: %w", err)
 	}

@@ -100,14 +100,14 @@ func (s *Store) putStates(b *pebbleds.WriteBatch, r chronos.PutRun) error {
 		}
 		if batch == nil {
 			var err error
-			if batch, _, err = chronos.ReadBatch(s, s.bounds(), r.Log, r.Old); err != nil || batch == nil {
+			if batch, _, err = chronos.ReadBatch(s, r.Log, r.Old); err != nil || batch == nil {
 				return errors.Join(err, errors.New("store: a batch that is ordered is not stored"))
 			}
 		}
 		if i >= len(batch.Items) || batch.Items[i].Erased {
 			continue // who has erased it has no key for it any more
 		}
-		a, err := protocol.CheckAnchor(batch.Items[i].Body, s.bounds().MaxEventBytes)
+		a, err := protocol.CheckAnchor(batch.Items[i].Body, len(batch.Items[i].Body))
 		if err != nil {
 			return fmt.Errorf("store: a stored anchor: %w", err)
 		}
@@ -139,16 +139,18 @@ type stateRecord struct {
 	CutSize           uint64
 	CutRoot           protocol.Hash
 	CutTime           protocol.Micros
+	CutEpoch          uint64
 	Decisions         uint64
 	Pending           protocol.Hash
+	Epoch             uint64
 }
 
 func putState(b *pebbleds.WriteBatch, st chronos.State) error {
 	value, err := cbor.Marshal(stateRecord{
 		Members: st.Order.Members, First: st.Order.First, Base: st.Order.Base,
 		Round: st.Order.Round, Index: st.Order.Index, Emitted: st.Order.Emitted, Inserted: st.Order.Inserted,
-		Size: st.Size, Root: st.Root, Time: st.Accord.Time, CutSize: st.Cut.Size, CutRoot: st.Cut.Root, CutTime: st.Cut.Time,
-		Decisions: st.Accord.Size, Pending: st.Accord.Pending,
+		Size: st.Size, Root: st.Root, Time: st.Accord.Time, CutSize: st.Cut.Size, CutRoot: st.Cut.Root, CutTime: st.Cut.Time, CutEpoch: st.Cut.Epoch,
+		Decisions: st.Accord.Size, Pending: st.Accord.Pending, Epoch: st.Epoch,
 	})
 	if err != nil {
 		return err
@@ -169,10 +171,13 @@ func (s *Store) loadState() error {
 	if err := cbor.Unmarshal(value, &r); err != nil {
 		return fmt.Errorf("store: state of the ledger: %w", err)
 	}
-	st := &chronos.State{Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime}, Accord: accord.State{Time: r.Time, Size: r.Decisions, Pending: r.Pending}}
-	st.Order = order.State{
-		Members: r.Members, First: r.First, Base: r.Base,
-		Round: r.Round, Index: r.Index, Emitted: r.Emitted, Inserted: r.Inserted,
+	st := &chronos.State{
+		Order: order.State{
+			Members: r.Members, First: r.First, Base: r.Base,
+			Round: r.Round, Index: r.Index, Emitted: r.Emitted, Inserted: r.Inserted,
+		},
+		Size: r.Size, Root: r.Root, Cut: chronos.Cut{Size: r.CutSize, Root: r.CutRoot, Time: r.CutTime, Epoch: r.CutEpoch},
+		Accord: accord.State{Time: r.Time, Size: r.Decisions, Pending: r.Pending}, Epoch: r.Epoch,
 	}
 	s.state.Store(st)
 	return nil
@@ -325,7 +330,7 @@ func (r *Row) Gone(now protocol.Micros) bool {
 
 // Rows returns the entries of a run.
 func (s *Store) Rows(r Run) ([]Row, error) {
-	b, ok, err := chronos.ReadBatch(s, s.bounds(), r.Log, r.Old)
+	b, ok, err := chronos.ReadBatch(s, r.Log, r.Old)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (s *Store) RowOf(r Run, position uint64) (Row, error) {
 // LogRow returns an entry of a log with its body, ordered or not; false means
 // that the log is shorter, or the leaf a header.
 func (s *Store) LogRow(log protocol.MemberID, index uint64) (Row, bool, error) {
-	b, ok, err := chronos.ReadBatch(s, s.bounds(), log, index)
+	b, ok, err := chronos.ReadBatch(s, log, index)
 	if err != nil || !ok || index == b.Old {
 		return Row{}, false, err
 	}

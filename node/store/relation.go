@@ -119,7 +119,7 @@ func (s *Store) Chain(from, to Past) ([]Link, error) {
 
 // link reads the batch of a log that ends at size.
 func (s *Store) link(log protocol.MemberID, size uint64) (Link, *wire.Batch, error) {
-	b, ok, err := chronos.ReadBatch(s, s.bounds(), log, size-1)
+	b, ok, err := chronos.ReadBatch(s, log, size-1)
 	if err != nil {
 		return Link{}, nil, err
 	}

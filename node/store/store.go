@@ -29,8 +29,8 @@ const schemaVersion = "4"
 // concurrent use.
 type Store struct {
 	db *pebbleds.Datastore
-	// history is the epochs with the newest one that was written.
-	history atomic.Pointer[history]
+	// epochs are those that were written.
+	epochs atomic.Pointer[quorum.Epochs]
 	// state is the newest one that was written.
 	state atomic.Pointer[chronos.State]
 	// head is the newest certified head of the ledger that was asked for.
@@ -84,15 +84,16 @@ func (s *Store) claim(name, value string) error {
 func (s *Store) Write(records []machine.Record, sync bool) error {
 	b := s.db.NewWriteBatch()
 	var state *chronos.State
-	past := s.history.Load()
+	epochs := s.Epochs()
 	for _, r := range records {
 		var err error
 		switch r := r.(type) {
 		case chronos.PutState:
 			state = &r.State // the newest one holds
 		case chronos.PutEpoch:
-			last := past.epochs.Latest()
-			if past, err = past.grown(r.Committee); err == nil {
+			last := epochs.Latest()
+			epochs = epochs.Clone()
+			if err = epochs.Add(r.Committee); err == nil {
 				err = putEpoch(b, r.Committee, last)
 			}
 		default:
@@ -110,8 +111,8 @@ func (s *Store) Write(records []machine.Record, sync bool) error {
 	if err := b.Commit(sync); err != nil {
 		return err
 	}
-	if past != s.history.Load() {
-		s.history.Store(past)
+	if epochs != s.Epochs() {
+		s.epochs.Store(epochs)
 	}
 	if state != nil {
 		s.state.Store(state)
@@ -310,7 +311,7 @@ func (s *Store) Evidence(log protocol.MemberID) (*wire.Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := wire.Decode(value, wire.MaxMessage(s.bounds()))
+	m, err := wire.Decode(value, wire.MostMessage())
 	if err != nil {
 		return nil, fmt.Errorf("store: evidence against %s: %w", s.committee().Name(log), err)
 	}

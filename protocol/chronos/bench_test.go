@@ -8,6 +8,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/internal/fixture"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // BenchmarkMillion has one member of four order a million entries, ten in a
@@ -18,7 +19,7 @@ func BenchmarkMillion(b *testing.B) {
 	const n, perBatch, entries = 4, 10, 1_000_000
 	w := fixture.New(b, n)
 	for b.Loop() {
-		m, err := New(Config{Committee: w.Committee, Params: w.Genesis.Params, Signer: w.Signers[0]}, &memory{})
+		m, err := New(Config{Epochs: quorum.NewEpochs(w.Committee), Signer: w.Signers[0]}, &memory{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -52,11 +52,8 @@ type awaitedCut struct {
 	cut Cut
 }
 
-func newHeads(members int) heads {
-	return heads{
-		tallies: map[uint64]*quorum.Tally{}, early: make([][]wire.Signed, members),
-		against: map[uint64]map[protocol.MemberID]bool{},
-	}
+func newHeads() heads {
+	return heads{tallies: map[uint64]*quorum.Tally{}, against: map[uint64]map[protocol.MemberID]bool{}}
 }
 
 // loadHeads takes up the newest certificate, and the newest checkpoint, which
@@ -67,15 +64,18 @@ func (m *Machine) loadHeads() error {
 		return err
 	}
 	if ok && claim.Size <= m.ledger.cut.Size {
-		if m.heads.cert, err = m.committee.Verify(claim); err != nil {
+		if m.heads.cert, err = m.epochs.Verify(claim); err != nil {
 			return err
 		}
 	}
 	if cut := m.ledger.cut; cut.Size > 0 {
+		if cut.Epoch > m.committee.Epoch() {
+			return fmt.Errorf("its checkpoint is of epoch %d", cut.Epoch)
+		}
 		m.heads.cuts = []Cut{cut}
 		if cut.Size > m.heads.cert.Size() {
 			m.heads.waiting = []awaitedCut{{0, cut}}
-			m.heads.tallies[cut.Size] = m.committee.NewTally(protocol.Ledger, cut.Size, cut.Root)
+			m.heads.tallies[cut.Size] = m.newTally(cut)
 			m.heads.againAt = 1
 		}
 	}
@@ -90,7 +90,7 @@ func (m *Machine) reached(seq uint64, cuts []Cut) error {
 		h.cuts = append(h.cuts, cut)
 		if cut.Size > h.cert.Size() && len(cuts)-i <= maxSigned {
 			h.waiting = append(h.waiting, awaitedCut{seq, cut})
-			h.tallies[cut.Size] = m.committee.NewTally(protocol.Ledger, cut.Size, cut.Root)
+			h.tallies[cut.Size] = m.newTally(cut)
 			m.takeEarly(cut)
 		}
 	}
@@ -115,6 +115,11 @@ func (m *Machine) reached(seq uint64, cuts []Cut) error {
 	return nil
 }
 
+// newTally counts the cosignatures of those who vote in a checkpoint's epoch.
+func (m *Machine) newTally(cut Cut) *quorum.Tally {
+	return m.committeeOf(cut.Epoch).NewTally(protocol.Ledger, cut.Size, cut.Root)
+}
+
 // persisted cosigns the checkpoints that have become durable, and tells all.
 func (m *Machine) persisted(seq uint64) {
 	h := &m.heads
@@ -123,7 +128,7 @@ func (m *Machine) persisted(seq uint64) {
 		h.waiting = h.waiting[1:]
 		// Those that a certificate covers by now, or many newer ones, have no
 		// tally any more.
-		if t := h.tallies[cut.Size]; t != nil {
+		if t := h.tallies[cut.Size]; t != nil && m.committeeOf(cut.Epoch).Has(m.self) {
 			m.sign(cut, t)
 		}
 	}
@@ -134,7 +139,7 @@ func (m *Machine) sign(cut Cut, t *quorum.Tally) {
 	sig := m.signer.Cosign(m.committee.Checkpoint(protocol.Ledger, cut.Size, cut.Root), m.now.Seconds())
 	h.signed = wire.Signed{Size: cut.Size, Root: cut.Root, Time: sig.Time, Sig: sig.Bytes}
 	t.AddVerified(quorum.Cosignature{Member: m.self, Time: sig.Time, Sig: sig.Bytes})
-	if m.committee.N() > 1 {
+	if m.committee.Logs() > 1 {
 		m.emit(machine.Publish{Msg: &wire.LedgerHead{Voter: m.self, Head: h.signed, Cert: quorum.Claim{Log: protocol.Ledger}}})
 		h.againAt = m.now + againEvery
 	}
@@ -158,28 +163,25 @@ func (m *Machine) tick() {
 	}
 	h.againAt = 0
 	m.persisted(0) // a checkpoint of an earlier life
-	if h.cert.Size() >= m.ledger.cut.Size || m.committee.N() == 1 {
+	others := m.others()
+	if h.cert.Size() >= m.ledger.cut.Size || len(others) == 0 {
 		return
 	}
-	id := protocol.MemberID(m.rng.IntN(m.committee.N() - 1))
-	if id >= m.self {
-		id++
-	}
-	m.emit(machine.Send{To: id, Msg: m.head(true)})
+	m.emit(machine.Send{To: others[m.rng.IntN(len(others))], Msg: m.head(true)})
 	h.againAt = m.now + againEvery
 }
 
 // onHead takes what a member says of its ledger.
 func (m *Machine) onHead(from protocol.MemberID, msg *wire.LedgerHead) error {
-	if !m.committee.Has(from) || from == m.self {
+	if !m.committee.Known(from) || from == m.self {
 		return nil
 	}
-	if msg.Head.Size > 0 && m.committee.Has(msg.Voter) && msg.Voter != m.self {
+	if msg.Head.Size > 0 && m.committee.Known(msg.Voter) && msg.Voter != m.self {
 		m.onCosignature(from, msg.Voter, msg.Head)
 	}
 	if !m.halted && len(msg.Cert.Cosigs) > 0 && msg.Cert.Log == protocol.Ledger &&
-		msg.Cert.Size > max(m.heads.cert.Size(), m.heads.ahead.Size()) {
-		cert, err := m.committee.Verify(msg.Cert)
+		msg.Cert.Size > max(m.heads.cert.Size(), m.heads.ahead.Size()) && m.mayCertify(msg.Cert) {
+		cert, err := m.epochs.Verify(msg.Cert)
 		if err != nil {
 			m.emit(machine.Blame{Member: from, Reason: err.Error()})
 			return nil
@@ -194,11 +196,21 @@ func (m *Machine) onHead(from protocol.MemberID, msg *wire.LedgerHead) error {
 	return nil
 }
 
+// mayCertify reports whether a claim is of the epoch whose members cosign the
+// ledger at its size, as far as that is known. A later one may be the right one for
+// who has come further.
+func (m *Machine) mayCertify(claim quorum.Claim) bool {
+	return claim.Epoch == m.committeeAt(claim.Size).Epoch()
+}
+
 // onCosignature counts a member's cosignature of the ledger, which another may
-// have passed on.
+// have passed on. That of one who does not vote at the size means nothing.
 func (m *Machine) onCosignature(from, voter protocol.MemberID, s wire.Signed) {
 	h := &m.heads
 	newest := m.ledger.cut.Size
+	if !m.committeeAt(s.Size).Counts(voter, s.Time) {
+		return
+	}
 	switch t := h.tallies[s.Size]; {
 	case s.Size > newest:
 		if slices.Contains(h.early[voter], s) {
@@ -279,7 +291,7 @@ func (m *Machine) compare(voter protocol.MemberID, s wire.Signed) {
 	}
 	h.against[s.Size][voter] = true
 	m.emit(Alarm{Member: voter, Size: s.Size, Root: s.Root})
-	if len(h.against[s.Size]) > quorum.Faults(m.committee.N()) {
+	if len(h.against[s.Size]) > quorum.Faults(m.committeeAt(s.Size).N()) {
 		m.halt(fmt.Sprintf("%d members have cosigned another ledger at size %d", len(h.against[s.Size]), s.Size))
 	}
 }
@@ -304,6 +316,9 @@ func (m *Machine) takeCertificate(cert *quorum.Certificate) error {
 			h.ahead = cert
 		}
 		return nil
+	}
+	if cert.Epoch() != m.committeeAt(cert.Size()).Epoch() {
+		return nil // whoever made it is not who cosigns there
 	}
 	root, err := m.rootAt(cert.Size())
 	if err != nil {

@@ -73,8 +73,14 @@ type Alarm struct {
 // must be wrong. It orders and cosigns no more.
 type Halted struct{ Reason string }
 
+// EpochBegun says that another committee has taken over, where a round has ended,
+// and that this is durable. Its epochs come in their order, each once; which have
+// begun when the machine starts, the host reads from storage.
+type EpochBegun struct{ Committee *quorum.Committee }
+
 // PutNode keeps what follows from a batch's past: its round, how much of each
-// log it has seen, and the rounds there. It holds for the batches of the log
+// log it has seen, and the rounds there. What it keeps of a batch may change while
+// that is not ordered. It holds for the batches of the log
 // behind it too, up to the next one's: they have seen themselves and the same of
 // others.
 type PutNode struct {
@@ -95,6 +101,10 @@ type PutRun struct {
 // PutState keeps from where the order and the ledger go on.
 type PutState struct{ State State }
 
+// PutEpoch keeps the committee of an epoch. It comes with the PutState that names
+// the epoch.
+type PutEpoch struct{ Committee *quorum.Committee }
+
 // PutCheckpoint keeps the ledger's newest certificate in the place of older ones.
 type PutCheckpoint struct{ Claim quorum.Claim }
 
@@ -113,8 +123,14 @@ func (Alarm) Effect() {}
 // Effect implements machine.Effect.
 func (Halted) Effect() {}
 
+// Effect implements machine.Effect.
+func (EpochBegun) Effect() {}
+
 // Record implements machine.Record.
 func (PutNode) Record() {}
+
+// Record implements machine.Record.
+func (PutEpoch) Record() {}
 
 // Record implements machine.Record.
 func (PutRun) Record() {}

@@ -37,7 +37,7 @@ func (m *Machine) loadFeed(log protocol.MemberID, st State) error {
 	}
 	f.known = max(f.known, st.Order.Inserted[log])
 	for at := st.Order.Emitted[log]; at < st.Order.Inserted[log]; {
-		b, ok, err := ReadBatch(m.store, m.params, log, at)
+		b, ok, err := ReadBatch(m.store, log, at)
 		if err != nil {
 			return err
 		}
@@ -71,6 +71,7 @@ func (m *Machine) lookUp(log protocol.MemberID) error {
 // what it may have had to tell.
 func (m *Machine) rejoin() error {
 	m.pace.last = Advance{}
+	m.pace.lost()
 	for i := range m.feeds {
 		if err := m.lookUp(protocol.MemberID(i)); err != nil {
 			return err
@@ -81,8 +82,8 @@ func (m *Machine) rejoin() error {
 
 // take queues a batch.
 func (m *Machine) take(b protocol.Extension) {
-	if !m.committee.Has(b.Log) {
-		return
+	if !m.committee.Known(b.Log) {
+		return // the epoch that has it looks it up
 	}
 	f := &m.feeds[b.Log]
 	_, end := m.order.Tip(b.Log)
@@ -105,7 +106,7 @@ func (m *Machine) next(log protocol.MemberID) (protocol.Extension, bool, error) 
 	if at >= f.known {
 		return protocol.Extension{}, false, nil
 	}
-	b, ok, err := ReadBatch(m.store, m.params, log, at)
+	b, ok, err := ReadBatch(m.store, log, at)
 	if err != nil {
 		return protocol.Extension{}, false, err
 	}
@@ -160,11 +161,14 @@ func (m *Machine) takeFrom(log protocol.MemberID, limit int) (int, error) {
 			return taken, err
 		}
 		if len(b.Parents) > 0 || node.Round != before || b.Old == 0 {
-			m.records = append(m.records, PutNode{Log: log, Size: b.Size, Round: node.Round, Clock: node.Clock, Rounds: node.Rounds})
+			m.records = append(m.records, putNode(&node))
 		}
 		f.queue = f.queue[1:]
 		f.taken = append(f.taken, e)
 		m.pace.count(e.Entries, 1)
+		if log == m.self {
+			m.pace.took(e.Round, m.order.Reached(log))
+		}
 	}
 }
 

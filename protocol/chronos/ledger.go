@@ -7,6 +7,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/order"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // rebaseLeaves is how many leaves of the ledger's tree gather in memory before
@@ -65,12 +66,15 @@ func (m *Machine) decide() error {
 	}
 	st := State{
 		Order: m.order.State(), Size: m.ledger.tail.Size(), Root: m.ledger.tail.Root(),
-		Cut: m.ledger.cut, Accord: m.book.State(),
+		Cut: m.ledger.cut, Accord: m.book.State(), Epoch: m.committee.Epoch(),
 	}
 	records, changes := m.book.Take()
 	m.records = append(m.records, records...)
-	seq := m.persistState(st, len(g.cuts) > 0)
+	seq := m.persistState(st, len(g.cuts)+len(g.turns) > 0)
 	m.book.Written(seq)
+	for _, c := range g.turns {
+		m.turns = append(m.turns, awaitedEpoch{seq, c})
+	}
 	if len(g.runs) > 0 {
 		m.emit(Ordered{Runs: g.runs, Seen: st.Order.Emitted, Size: st.Size, Time: st.Accord.Time, Changes: changes})
 	}
@@ -82,6 +86,7 @@ type growth struct {
 	decided bool
 	runs    []Run
 	cuts    []Cut
+	turns   []*quorum.Committee
 }
 
 // consume appends what a slot has emitted to the ledger.
@@ -100,10 +105,21 @@ func (m *Machine) consume(d order.Decision, g *growth) error {
 			g.runs = append(g.runs, m.append(e))
 		}
 	}
-	if d.EndsRound && m.mayCut() {
+	if !d.EndsRound {
+		return nil
+	}
+	next, err := m.book.Turn()
+	if err != nil {
+		return err
+	}
+	if m.mayCut(next != nil) {
 		g.cuts = append(g.cuts, m.cut())
 	}
-	return nil
+	if next == nil {
+		return nil
+	}
+	g.turns = append(g.turns, next)
+	return m.turn(next)
 }
 
 // syncEvery is how many rounds may be decided between two states that are
@@ -157,10 +173,11 @@ func (m *Machine) forget(seq uint64) error {
 func (m *Machine) time() protocol.Micros { return m.book.State().Time }
 
 // mayCut reports whether the ledger has grown since its newest checkpoint, and
-// its time has passed a multiple of the checkpoint interval.
-func (m *Machine) mayCut() bool {
+// its time has passed a multiple of the checkpoint interval. At the end of an epoch
+// there is no waiting for that.
+func (m *Machine) mayCut(last bool) bool {
 	l := &m.ledger
-	return l.tail.Size() > l.cut.Size && m.time() >= m.nextCut()
+	return l.tail.Size() > l.cut.Size && (last || m.time() >= m.nextCut())
 }
 
 // nextCut is the ledger's time from which there may be another checkpoint.
@@ -172,7 +189,7 @@ func (m *Machine) nextCut() protocol.Micros {
 // cut makes the ledger as it is now its newest checkpoint.
 func (m *Machine) cut() Cut {
 	l := &m.ledger
-	l.cut = Cut{Size: l.tail.Size(), Root: l.tail.Root(), Time: m.time()}
+	l.cut = Cut{Size: l.tail.Size(), Root: l.tail.Root(), Time: m.time(), Epoch: m.committee.Epoch()}
 	return l.cut
 }
 

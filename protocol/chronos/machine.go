@@ -3,6 +3,7 @@ package chronos
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
@@ -15,10 +16,12 @@ import (
 
 // Config is what a machine is made of.
 type Config struct {
-	Committee *quorum.Committee
-	Params    protocol.Params
-	Self      protocol.MemberID
-	// Signer signs as Self; its key is the one the genesis names.
+	// Epochs are those until now: the ones that PutEpoch has kept.
+	Epochs *quorum.Epochs
+	// Self is this member, or Nobody for who is none yet: it follows the order, and
+	// cosigns and claims rounds from the epoch on whose roster has the signer's key.
+	Self protocol.MemberID
+	// Signer signs as Self; its key is the one the roster names.
 	Signer *cosign.Signer
 	// Pace sets how rounds follow one another. The zero value means DefaultPace.
 	Pace Pace
@@ -29,8 +32,9 @@ type Config struct {
 // Machine keeps the order and the ledger of one member. It is not safe for
 // concurrent use, and does nothing but in Step.
 type Machine struct {
-	committee *quorum.Committee
-	params    protocol.Params
+	epochs    *quorum.Epochs
+	committee *quorum.Committee // of the newest epoch
+	params    protocol.Params   // of the newest epoch
 	self      protocol.MemberID
 	signer    *cosign.Signer
 	store     Storage
@@ -50,24 +54,24 @@ type Machine struct {
 	more    bool             // there is more to take than one Step takes
 	records []machine.Record // to be persisted with the next decision
 	syncing []syncing
+	turns   []awaitedEpoch
 	synced  uint64 // the round of the newest state that is waited for
 	effects []Effect
 }
 
 // New returns a machine that goes on from what is stored.
 func New(cfg Config, store Storage) (*Machine, error) {
-	if !cfg.Committee.Has(cfg.Self) {
-		return nil, fmt.Errorf("member %d is not in the committee", cfg.Self)
-	}
 	if cfg.Pace == (Pace{}) {
 		cfg.Pace = DefaultPace()
 	}
 	m := &Machine{
-		committee: cfg.Committee, params: cfg.Params, self: cfg.Self, signer: cfg.Signer, store: store,
+		epochs: cfg.Epochs.Clone(), self: cfg.Self, signer: cfg.Signer, store: store,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
-		feeds: make([]feed, cfg.Committee.N()),
-		pace:  pacer{Pace: cfg.Pace, own: none},
-		heads: newHeads(cfg.Committee.N()),
+		pace:  pacer{Pace: cfg.Pace, claim: -1, taken: -1},
+		heads: newHeads(),
+	}
+	if err := m.enter(m.epochs.Latest()); err != nil {
+		return nil, err
 	}
 	if err := m.load(); err != nil {
 		return nil, fmt.Errorf("the stored ledger is damaged: %w", err)
@@ -81,15 +85,21 @@ func (m *Machine) load() error {
 	if err != nil {
 		return err
 	}
+	if st.Epoch != m.committee.Epoch() {
+		return fmt.Errorf("it is of epoch %d, and epochs up to %d are stored", st.Epoch, m.committee.Epoch())
+	}
 	if m.book, err = accord.NewBook(m.store, st.Accord, m.committee); err != nil {
 		return err
 	}
 	if !ok {
-		m.order = order.New(m.committee.N(), past{m.store, m.params})
+		m.order = order.New(m.committee.N(), past{m.store})
 		m.ledger.tail = &merkle.Tail{}
 	} else {
-		if m.order, err = order.Resume(st.Order, past{m.store, m.params}); err != nil {
+		if m.order, err = order.Resume(st.Order, past{m.store}); err != nil {
 			return err
+		}
+		if !slices.Equal(st.Order.Members, m.committee.Members()) || len(st.Order.Base) != m.committee.Logs() {
+			return fmt.Errorf("its order is one of members %v and %d logs", st.Order.Members, len(st.Order.Base))
 		}
 		if err := m.loadLedger(st); err != nil {
 			return err
@@ -103,7 +113,7 @@ func (m *Machine) load() error {
 			return err
 		}
 	}
-	return nil
+	return m.loadPace()
 }
 
 // Step takes inputs that came in this order, at a time in Unix microseconds,
@@ -147,7 +157,7 @@ func (m *Machine) dispatch(in Input) error {
 	case Heard:
 		m.pace.heard(in.Round)
 	case Advanced:
-		m.pace.advanced(m.now, in.Round)
+		m.pace.advanced(in.Round)
 	case Rejoined:
 		return m.rejoin()
 	case Receive:
@@ -157,9 +167,10 @@ func (m *Machine) dispatch(in Input) error {
 			return err
 		}
 		m.book.Durable(in.Seq)
+		m.begun(in.Seq)
 		m.persisted(in.Seq)
 	case PeerUp:
-		if m.committee.Has(in.Member) && in.Member != m.self {
+		if m.committee.Known(in.Member) && in.Member != m.self {
 			m.emit(machine.Send{To: in.Member, Msg: m.head(true)})
 		}
 	default:
@@ -206,8 +217,9 @@ type Status struct {
 	Root protocol.Hash
 	// Checkpoint is the size up to which a quorum has cosigned the ledger.
 	Checkpoint uint64
-	// Round is the first one that is not decided.
-	Round uint64
+	// Epoch is the one that the order has come to, and Round its first round that
+	// is not decided.
+	Epoch, Round uint64
 	// Seen is how much of each log is ordered.
 	Seen order.Clock
 	// Unordered is how many certified entries wait to be ordered.
@@ -221,6 +233,6 @@ func (m *Machine) Status() Status {
 	st := m.order.State()
 	return Status{
 		Size: m.ledger.tail.Size(), Time: m.time(), Root: m.ledger.tail.Root(), Checkpoint: m.heads.cert.Size(),
-		Round: st.Round, Seen: st.Emitted, Unordered: m.pace.entries, Halted: m.halted,
+		Epoch: m.committee.Epoch(), Round: st.Round, Seen: st.Emitted, Unordered: m.pace.entries, Halted: m.halted,
 	}
 }

@@ -90,8 +90,12 @@ func (m *member) boot() {
 }
 
 func (m *member) create() (*Machine, error) {
+	epochs, err := m.store.ledger.Epochs(m.c.Committee)
+	if err != nil {
+		return nil, err
+	}
 	return New(Config{
-		Committee: m.c.Committee, Params: m.c.params, Self: m.id, Signer: m.c.Signers[m.id], Pace: m.pace, Seed: 1,
+		Epochs: epochs, Self: m.id, Signer: m.c.Signers[m.id], Pace: m.pace, Seed: 1,
 	}, &m.store)
 }
 
@@ -204,7 +208,7 @@ func (m *member) nameParents(b *wire.Batch) {
 		parents = a.parents(parents)
 	}
 	for _, p := range parents {
-		if parent, ok, err := ReadBatch(&m.store, m.c.params, p.Member, p.Size-1); ok && err == nil {
+		if parent, ok, err := ReadBatch(&m.store, p.Member, p.Size-1); ok && err == nil {
 			b.Time = max(b.Time, parent.Time+1)
 		}
 	}

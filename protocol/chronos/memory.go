@@ -23,6 +23,7 @@ type MemoryStorage struct {
 	hashes []tlog.Hash
 	state  *State
 	claim  quorum.Claim
+	epochs []*quorum.Committee // from the second on
 	// Accord has what the decisions are made of, and decisions the batches of
 	// their log, in order.
 	Accord    accord.MemoryStorage
@@ -36,6 +37,7 @@ func (s *MemoryStorage) Clone() MemoryStorage {
 	for id := range out.nodes {
 		out.nodes[id] = slices.Clone(out.nodes[id])
 	}
+	out.epochs = slices.Clone(s.epochs)
 	out.runs, out.hashes = slices.Clone(s.runs), slices.Clone(s.hashes)
 	out.Accord, out.decisions = s.Accord.Clone(), slices.Clone(s.decisions)
 	return out
@@ -53,6 +55,8 @@ func (s *MemoryStorage) Apply(r machine.Record) (bool, error) {
 		s.state = &r.State
 	case PutCheckpoint:
 		s.claim = r.Claim
+	case PutEpoch:
+		return true, s.putEpoch(r.Committee)
 	case accord.PutDecisions:
 		i := sort.Search(len(s.decisions), func(i int) bool { return s.decisions[i].Old >= r.Old })
 		s.decisions = append(s.decisions[:i:i], r)
@@ -73,6 +77,25 @@ func (s *MemoryStorage) putNode(r PutNode) {
 		list = slices.Clone(list[:i])
 	}
 	s.nodes[r.Log] = append(list, r)
+}
+
+func (s *MemoryStorage) putEpoch(c *quorum.Committee) error {
+	if c.Epoch() == 0 || c.Epoch() > uint64(len(s.epochs))+1 {
+		return fmt.Errorf("epoch %d does not follow epoch %d", c.Epoch(), len(s.epochs))
+	}
+	s.epochs = append(s.epochs[:c.Epoch()-1:c.Epoch()-1], c)
+	return nil
+}
+
+// Epochs returns the epochs of a network that are stored.
+func (s *MemoryStorage) Epochs(founding *quorum.Committee) (*quorum.Epochs, error) {
+	out := quorum.NewEpochs(founding)
+	for _, c := range s.epochs {
+		if err := out.Add(c); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func (s *MemoryStorage) putRun(r PutRun) error {

@@ -1,6 +1,7 @@
 package chronos
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/strataos/strataos/protocol"
@@ -29,15 +30,20 @@ func DefaultPace() Pace {
 	}
 }
 
-// none stands for the round of a log without batches.
-const none = -1
-
 // pacer is the state of the pace.
 type pacer struct {
 	Pace
-	// own is the newest round that this member has claimed, and ownAt when.
+	// own is the newest round that this member has come to, or will have with a
+	// batch that is on its way, and ownAt since when.
 	own   int64
 	ownAt protocol.Micros
+	// claim is the largest round that this member has claimed, and taken that of its
+	// batches that the order has; −1 is none.
+	claim, taken int64
+	// ahead is how much larger the rounds are that this member claims than those that
+	// it means. Claims never decrease along a log, and what was claimed in one epoch
+	// may be cut in the next.
+	ahead int64
 	// stir is a round that this member should come to, since urgent entries
 	// are on their way in it.
 	stir int64
@@ -70,36 +76,77 @@ func (p *pacer) count(entries []protocol.Entry, sign int) {
 // heard goes along with another's round, one round at a time: what the other
 // claims is not certified.
 func (p *pacer) heard(round uint64) {
-	if p.own < 0 || round > uint64(p.own) {
+	if bounded(round) > p.own+p.ahead {
 		p.stir = p.own + 1
 	}
 }
 
-func (p *pacer) advanced(now protocol.Micros, round uint64) {
-	p.own, p.ownAt = max(p.own, int64(min(round, 1<<62))), now
+// bounded is a claim that nothing overflows with.
+func bounded(claim uint64) int64 { return int64(min(claim, 1<<62)) }
+
+// advanced notes that a batch of this member's is on its way.
+func (p *pacer) advanced(claim uint64) { p.claim = max(p.claim, bounded(claim)) }
+
+// took notes what a batch of this member's claims that the order has taken, and to
+// which round its log has come with it.
+func (p *pacer) took(claim uint64, reached int64) {
+	p.taken = max(p.taken, bounded(claim))
+	p.claim = max(p.claim, p.taken)
+	p.ahead = max(p.ahead, p.taken-reached)
 }
 
-// round is the newest round of a member's certified batches.
-func (m *Machine) round(log protocol.MemberID) int64 {
-	round, size := m.order.Tip(log)
-	if size == 0 {
-		return none
+// lost forgets what is on its way.
+func (p *pacer) lost() { p.claim = p.taken }
+
+// come notes to which round this member's log has come.
+func (p *pacer) come(now protocol.Micros, reached int64) {
+	own := reached
+	if p.claim > p.taken {
+		own = max(own, p.claim-p.ahead)
 	}
-	return int64(round)
+	if own > p.own {
+		p.ownAt = now
+	}
+	p.own = own
+}
+
+// turn goes on with the rounds of another epoch.
+func (p *pacer) turn(reached int64) {
+	p.ahead = max(p.ahead, p.claim-reached)
+	p.own, p.stir = reached, reached
+	p.quorumAt, p.full = 0, false
+}
+
+// loadPace takes up the rounds of this member's log.
+func (m *Machine) loadPace() error {
+	m.pace.own = m.order.Reached(protocol.Nobody)
+	_, size := m.order.Tip(m.self)
+	if size == 0 {
+		return nil
+	}
+	b, ok, err := ReadBatch(m.store, m.self, size-1)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("log %d has no batch that ends at %d", m.self, size)
+	}
+	m.pace.took(b.Round, m.order.Reached(m.self))
+	return nil
 }
 
 // advance tells the witness machine which rounds it may and should claim, if
 // that has changed.
 func (m *Machine) advance() {
 	p := &m.pace
-	if own := m.round(m.self); own > p.own {
-		p.own, p.ownAt = own, m.now
-	}
-	p.look(m)
 	p.dueAt = 0
 	a := Advance{}
-	if p.ready > p.own && p.mayGo(m.now) {
-		a.Ready = uint64(p.ready)
+	p.come(m.now, m.order.Reached(m.self))
+	if m.votes() {
+		p.look(m)
+	}
+	if m.votes() && p.ready > p.own && p.mayGo(m.now) {
+		a.Ready = uint64(p.ready + p.ahead)
 		if p.isDue(m) {
 			a.Due, a.Seal = a.Ready, true
 		}
@@ -113,10 +160,11 @@ func (m *Machine) advance() {
 // look finds the round that may be claimed next, and who is there for it.
 func (p *pacer) look(m *Machine) {
 	rounds := make([]int64, m.committee.N())
-	for i := range rounds {
-		rounds[i] = m.round(protocol.MemberID(i))
+	for i, id := range m.committee.Members() {
+		if rounds[i] = m.order.Reached(id); id == m.self {
+			rounds[i] = p.own
+		}
 	}
-	rounds[m.self] = p.own
 	sorted := slices.Clone(rounds)
 	slices.Sort(sorted)
 	reached := sorted[len(sorted)-m.committee.Quorum()]

@@ -43,27 +43,33 @@ type State struct {
 	Cut  Cut
 	// Accord has the ledger's time.
 	Accord accord.State
+	// Epoch is the one that they have come to.
+	Epoch uint64
 }
 
 // Cut is a checkpoint that every member comes to: a size of the ledger, the root
-// there, and the ledger's time.
+// there, the ledger's time, and the epoch whose members cosign it.
 type Cut struct {
-	Size uint64
-	Root protocol.Hash
-	Time protocol.Micros
+	Size  uint64
+	Root  protocol.Hash
+	Time  protocol.Micros
+	Epoch uint64
 }
 
 // latest asks Storage.Certificate for the newest certificate.
 const latest = ^uint64(0)
 
+// maxStored bounds stored batches, in bytes, by whatever parameters they were made.
+var maxStored = wire.MaxMessage(protocol.Params{MaxBatchEntries: 65_536, MaxBatchBytes: 4 << 20})
+
 // ReadBatch reads the batch of a log that holds a leaf; false means that the
 // log is shorter.
-func ReadBatch(s Storage, p protocol.Params, log protocol.MemberID, leaf uint64) (*wire.Batch, bool, error) {
+func ReadBatch(s Storage, log protocol.MemberID, leaf uint64) (*wire.Batch, bool, error) {
 	encoded, err := s.BatchAt(log, leaf)
 	if err != nil || encoded == nil {
 		return nil, false, err
 	}
-	b, err := wire.DecodeBatch(encoded, wire.MaxMessage(p))
+	b, err := wire.DecodeBatch(encoded, maxStored)
 	if err != nil {
 		return nil, false, fmt.Errorf("stored batch of log %d at leaf %d: %w", log, leaf, err)
 	}
@@ -71,8 +77,8 @@ func ReadBatch(s Storage, p protocol.Params, log protocol.MemberID, leaf uint64)
 }
 
 // ReadNode reads what follows from the past of the batch that ends at size.
-func ReadNode(s Storage, p protocol.Params, log protocol.MemberID, size uint64) (order.Node, error) {
-	b, ok, err := ReadBatch(s, p, log, size-1)
+func ReadNode(s Storage, log protocol.MemberID, size uint64) (order.Node, error) {
+	b, ok, err := ReadBatch(s, log, size-1)
 	if err != nil {
 		return order.Node{}, err
 	}
@@ -91,14 +97,11 @@ func ReadNode(s Storage, p protocol.Params, log protocol.MemberID, size uint64) 
 }
 
 // past reads for package order what it has forgotten.
-type past struct {
-	store  Storage
-	params protocol.Params
-}
+type past struct{ store Storage }
 
 // Node implements order.Past.
 func (p past) Node(log protocol.MemberID, size uint64) (order.Node, error) {
-	return ReadNode(p.store, p.params, log, size)
+	return ReadNode(p.store, log, size)
 }
 
 func orderBatch(e protocol.Extension) order.Batch {

@@ -116,7 +116,7 @@ func worked(t testing.TB) *member {
 }
 
 func (m *member) startOn(s Storage) (*Machine, error) {
-	return New(Config{Committee: m.c.Committee, Params: m.c.params, Self: m.id, Signer: m.c.Signers[m.id], Seed: 1}, s)
+	return New(Config{Epochs: quorum.NewEpochs(m.c.Committee), Self: m.id, Signer: m.c.Signers[m.id], Seed: 1}, s)
 }
 
 // TestReadErrors has every read of storage fail in turn: those of New, and
@@ -215,7 +215,7 @@ func TestDamagedState(t *testing.T) {
 // network.
 func TestRefusesStrangers(t *testing.T) {
 	m := worked(t)
-	if _, err := New(Config{Committee: m.c.Committee, Params: m.c.params, Self: 4, Signer: m.c.Signers[0]}, &m.store); err == nil {
+	if _, err := New(Config{Epochs: quorum.NewEpochs(m.c.Committee), Self: 4, Signer: m.c.Signers[0]}, &m.store); err == nil {
 		t.Error("a machine of no member starts")
 	}
 	m.boot()
@@ -254,7 +254,7 @@ func TestGaps(t *testing.T) {
 	for log := range protocol.MemberID(4) {
 		size, _ := m.store.Size(log)
 		for at := uint64(0); at < size; {
-			b, _, err := ReadBatch(&m.store, c.params, log, at)
+			b, _, err := ReadBatch(&m.store, log, at)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -293,7 +293,7 @@ func TestOldParents(t *testing.T) {
 	liar := c.members[3]
 	liar.author.parents = func(honest []protocol.Parent) []protocol.Parent {
 		for i := range honest {
-			b, _, err := ReadBatch(&liar.store, c.params, honest[i].Member, honest[i].Size/8)
+			b, _, err := ReadBatch(&liar.store, honest[i].Member, honest[i].Size/8)
 			if err != nil {
 				t.Fatal(err)
 			}

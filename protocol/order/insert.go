@@ -8,17 +8,18 @@ import (
 )
 
 // Missing returns the first thing that a batch needs and that is not inserted:
-// its predecessor, named by its own log and Old, or a parent. It answers false
-// if there is none, which does not mean that the batch is valid.
+// its predecessor, named by its own log and Old, or a parent, which may be of a
+// log that comes with a later epoch. It answers false if there is none, which does
+// not mean that the batch is valid.
 func (o *Order) Missing(b Batch) (Parent, bool) {
 	if int(b.Log) >= len(o.logs) {
-		return Parent{}, false
+		return Parent{Member: b.Log, Size: b.Old}, true
 	}
 	if b.Old > o.logs[b.Log].size() {
 		return Parent{Member: b.Log, Size: b.Old}, true
 	}
 	for _, p := range b.Parents {
-		if int(p.Member) < len(o.logs) && p.Member != b.Log && p.Size > o.logs[p.Member].size() {
+		if int(p.Member) >= len(o.logs) || p.Member != b.Log && p.Size > o.logs[p.Member].size() {
 			return p, true
 		}
 	}

@@ -115,7 +115,8 @@ func (o *Order) Tip(log protocol.MemberID) (round, size uint64) {
 }
 
 // Reached returns the round that a log has come to in this epoch, or one less
-// than the epoch's first, which may be −1, if it has not come to any.
+// than the epoch's first, which may be −1, if it has not come to any. There need
+// be no such log.
 func (o *Order) Reached(log protocol.MemberID) int64 {
 	if int(log) < len(o.logs) {
 		if tip := o.logs[log].tip(); tip != nil && o.counts(tip) {

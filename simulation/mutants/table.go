@@ -201,7 +201,7 @@ var table = []mutant{
 	{
 		"own-checkpoints", "makes checkpoints at its own slots and not at the ends of rounds",
 		"protocol/chronos/ledger.go",
-		[]edit{{"if d.EndsRound && m.mayCut() {", "if d.Member == m.self && m.mayCut() {"}},
+		[]edit{{"if !d.EndsRound {", "if d.Member != m.self {"}},
 	},
 	{
 		"checkpoints-by-clock", "makes checkpoints when its own clock has come to the interval",
@@ -212,8 +212,8 @@ var table = []mutant{
 		"unsigned-checkpoints", "takes certificates of the ledger without verifying them",
 		"protocol/chronos/checkpoint.go",
 		[]edit{{
-			"cert, err := m.committee.Verify(msg.Cert)\n",
-			"t := m.committee.NewTally(protocol.Ledger, msg.Cert.Size, msg.Cert.Root)\n\t\tfor _, s := range msg.Cert.Cosigs {\n\t\t\tt.AddVerified(s)\n\t\t}\n\t\tcert, err := t.Certificate(), error(nil)\n\t\tif cert == nil {\n\t\t\treturn nil\n\t\t}\n",
+			"cert, err := m.epochs.Verify(msg.Cert)\n",
+			"t := m.committeeOf(msg.Cert.Epoch).NewTally(protocol.Ledger, msg.Cert.Size, msg.Cert.Root)\n\t\tfor _, s := range msg.Cert.Cosigs {\n\t\t\tt.AddVerified(s)\n\t\t}\n\t\tcert, err := t.Certificate(), error(nil)\n\t\tif cert == nil {\n\t\t\treturn nil\n\t\t}\n",
 		}},
 	},
 	{

@@ -50,7 +50,7 @@ type head struct {
 // New returns a scribe that begins an empty store at a time.
 func New(t testing.TB, c *quorum.Committee, p protocol.Params, signers []*cosign.Signer, store Store, now protocol.Micros) *Scribe {
 	t.Helper()
-	m, err := chronos.New(chronos.Config{Committee: c, Params: p, Signer: signers[0]}, store)
+	m, err := chronos.New(chronos.Config{Epochs: quorum.NewEpochs(c), Signer: signers[0]}, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,10 +76,7 @@ func (s *Scribe) Append(log protocol.MemberID, items []wire.Item, parents ...pro
 		s.t.Fatal(err)
 	}
 	s.heads[log] = head{b.Size(), b.Root}
-	put := records[0].(witness.PutBatch)
-	s.step(chronos.Extended{Batches: []protocol.Extension{{
-		Log: log, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time, Parents: b.Parents, Entries: put.Entries,
-	}}})
+	s.step(chronos.Extended{Batches: []protocol.Extension{b.Extension()}})
 	return b
 }
 
@@ -200,4 +197,13 @@ func Anchor(t testing.TB, text string, ttl uint32) wire.Item {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return wire.Item{Kind: a.Kind, TTL: ttl, Body: a.Canonical}
+}
+
+// Act is an item for Accord.
+func Act(t testing.TB, kind protocol.Kind, body []byte) wire.Item {
+	t.Helper()
+	if _, err := protocol.CheckBody(kind, body, 1<<20); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return wire.Item{Kind: kind, Body: body}
 }
