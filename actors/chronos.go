@@ -16,7 +16,8 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 	c.start, c.tick = chronos.Start{}, chronos.Tick{}
 	c.begin = func() (stepper[chronos.Input], error) {
 		h.order.Store(&chronos.Status{})
-		m, err := chronos.New(h.cfg.Chronos, h.cfg.Store)
+		h.catchUp(h.cfg.Store.Epochs())
+		m, err := chronos.New(h.chronosConfig(), h.cfg.Store)
 		if err != nil {
 			return nil, err
 		}
@@ -41,12 +42,14 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Advance:
 		h.witness.inbox.Internal(witness.Advance(e))
 	case chronos.Ordered:
-		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
+		h.cfg.Metrics.ordered(h.cfg.Clock(), h.Standing().Self, e)
 		h.gateway.ordered(e.Runs)
 		if e.Settles() {
 			h.cfg.Metrics.settled(h.cfg.Clock(), h.name(), e.Changes)
 			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
+	case chronos.EpochBegun:
+		h.begun(e.Committee)
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)
 	case chronos.Alarm:

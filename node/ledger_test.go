@@ -186,7 +186,7 @@ func (c *cluster) audit(i int, change func(db *pebbleds.Datastore)) (*audit.Repo
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	s, err := store.Open(db, committee, c.genesis.Params, id, c.configs[i].Member)
+	s, err := store.Open(db, committee, id, c.configs[i].Member)
 	if err != nil {
 		return nil, err
 	}

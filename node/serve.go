@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strataos/strataos/node/api"
-	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // Limits of the HTTP server.
@@ -27,10 +26,10 @@ const (
 	sweepEvery = time.Hour
 )
 
-func (n *Node) openAPI(c *quorum.Committee) error {
+func (n *Node) openAPI() error {
 	var err error
 	n.api, err = api.New(api.Deps{
-		Genesis: n.genesis, Committee: c, Self: n.self,
+		Genesis: n.genesis, Epochs: n.epochs, Self: n.self, Name: n.cfg.Member,
 		Submitter: n.machines.Gateway(), Lookup: n.store, Records: n.store.Records(),
 		Ledger: n.store, Accord: n.store,
 		Status: n.machines.Status, Order: n.machines.Order, Reachable: n.host.Reachable, Wait: n.machines.Wait,

@@ -130,7 +130,7 @@ func auditFolder(ctx context.Context, cfg *config.Config, progress *share) (_ an
 		return nil, fmt.Errorf("%w; stop the node first", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	s, err := store.Open(db, committee, g.Params, id, cfg.Member)
+	s, err := store.Open(db, committee, id, cfg.Member)
 	if err != nil {
 		return nil, err
 	}

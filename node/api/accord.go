@@ -171,7 +171,7 @@ func (s *Server) findProposal(id protocol.Hash) (*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Proposer != s.Committee.Name(row.Log) {
+	if p.Proposer != s.Committee().Name(row.Log) {
 		return nil, unknown // another member has copied it
 	}
 	return &candidate{proposal: p, place: protocol.Seen{Member: row.Log, Size: row.Index + 1}, time: row.Entry.Time}, nil
@@ -196,9 +196,6 @@ func proposalID(x *exchange) (protocol.Hash, error) {
 
 // proposalPath is where a proposal is shown.
 func proposalPath(id protocol.Hash) string { return "/v1/accord/proposals/" + id.String() }
-
-// name is this node's member.
-func (s *Server) name() string { return s.Committee.Name(s.Self) }
 
 // isDecided says that a proposal is decided already, and how.
 func isDecided(c *accord.Case) *apiError {

@@ -74,7 +74,7 @@ func (s *Server) act(x *exchange, kind protocol.Kind, read func(id protocol.Hash
 	if err != nil {
 		return fromParser(err)
 	}
-	req.kind, req.id, req.quorum, req.timeout = kind, id, s.Committee.Quorum(), time.Duration(timeout)*time.Millisecond
+	req.kind, req.id, req.quorum, req.timeout = kind, id, s.Committee().Quorum(), time.Duration(timeout)*time.Millisecond
 	return s.record(x, *body, req)
 }
 

@@ -23,7 +23,7 @@ type anchorRequest struct {
 
 // anchor answers POST /v1/chronos/anchor.
 func (s *Server) anchor(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *Server) putInOrder(ctx context.Context, sub actors.Submission) (*actors
 	if sub.At != 0 {
 		// An earlier request with the same key may have been ordered long ago.
 		var err error
-		if position, placed, err = s.Ledger.Position(s.Self, sub.At); err != nil {
+		if position, placed, err = s.Ledger.Position(s.Self(), sub.At); err != nil {
 			return nil, err
 		}
 	}
@@ -84,7 +84,7 @@ func (s *Server) putInOrder(ctx context.Context, sub actors.Submission) (*actors
 // parseAnchor reads the body of an anchor strictly. What is hashed are its data,
 // anchor_type, metadata and after.
 func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
-	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee.Quorum()}
+	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee().Quorum()}
 	if jcs.KindOf(body) != jcs.Object {
 		return nil, invalid("body", "must be a JSON object")
 	}
@@ -113,7 +113,7 @@ func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
 	if err != nil {
 		return nil, fromParser(err)
 	}
-	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Genesis.Params.MaxEventBytes)
+	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Committee().Params().MaxEventBytes)
 	if err != nil {
 		return nil, fromParser(err)
 	}
@@ -236,7 +236,7 @@ func (s *Server) anchorAnswer(x *exchange, req *anchorRequest, out *actors.Outco
 		b = append(b, `"permanent"`...)
 	}
 	b = append(b, `,"causal_token":"`...)
-	b = append(b, token(s.Self, out.Batch)...)
+	b = append(b, token(s.Self(), out.Batch)...)
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"proof":`...)
@@ -251,7 +251,7 @@ func (s *Server) orderError(x *exchange, what string, p pending, err error) erro
 	if errors.As(err, &unordered) {
 		return errorf(codeOrderTimeout, "%s is certified and was not ordered within %d ms; it will be", what, p.timeout.Milliseconds()).
 			with("hash", p.entry.Hash.String()).with("timeout_ms", p.timeout.Milliseconds()).
-			with("causal_token", token(s.Self, unordered.Outcome.Batch)).with("find", p.find)
+			with("causal_token", token(s.Self(), unordered.Outcome.Batch)).with("find", p.find)
 	}
 	return s.submitError(x, err, p)
 }

@@ -19,7 +19,7 @@ import (
 
 // attest answers POST /v1/witness/attest.
 func (s *Server) attest(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
@@ -108,13 +108,17 @@ func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at
 func (s *Server) prove(out *actors.Outcome) (*proof.Proof, error) {
 	var tree tlog.HashReader = out.Tree
 	if out.Index < out.Tree.Base() {
-		tree = s.Lookup.Hashes(s.Self)
+		tree = s.Lookup.Hashes(s.Self())
 	}
 	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), tree)
 	if err != nil {
 		return nil, fmt.Errorf("prove leaf %d: %w", out.Index, err)
 	}
-	return out.Checkpoint.Prove(out.Entry, out.Index, path), nil
+	cp, err := s.Lookup.SignedByAuthor(out.Checkpoint, out.Cert)
+	if err != nil {
+		return nil, err
+	}
+	return cp.Prove(out.Entry, out.Index, path), nil
 }
 
 // attestAnswer writes the answer to an attestation.
@@ -131,7 +135,7 @@ func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry,
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"causal_token":"`...)
-	b = append(b, token(s.Self, batch)...)
+	b = append(b, token(s.Self(), batch)...)
 	b = append(b, `","proof":`...)
 	b = p.AppendJSON(b)
 	*buf = append(b, '}', '\n')
@@ -165,6 +169,8 @@ func (s *Server) submitError(x *exchange, err error, p pending) error {
 	case errors.Is(err, actors.ErrOverloaded):
 		x.Header().Set("Retry-After", "1")
 		return errorf(codeOverloaded, "more waits to be certified than this node takes; try again, or another node")
+	case errors.Is(err, actors.ErrNotMember):
+		return errorf(codeNotMember, "%s; use another node", s.standing()).with("epoch", s.Committee().Epoch())
 	case errors.Is(err, actors.ErrLogStopped):
 		return errorf(codeLogStopped, "%v; use another node", err)
 	case errors.Is(err, actors.ErrClosed):
@@ -182,7 +188,7 @@ func (s *Server) timeoutError(p pending, t *actors.TimeoutError) error {
 	var missing []string
 	for _, id := range p.attestors {
 		if !slices.Contains(t.Signers, id) {
-			missing = append(missing, s.Committee.Name(id))
+			missing = append(missing, s.Committee().Name(id))
 		}
 	}
 	if missing != nil {

@@ -59,7 +59,7 @@ func (s *Server) seenByClient(x *exchange) ([]protocol.Seen, error) {
 	if len(given) == 0 || given[0] == "" {
 		return nil, nil
 	}
-	return parseToken(given[0], s.Committee.Logs())
+	return parseToken(given[0], s.Committee().Logs())
 }
 
 // awaitOrdered returns once this node's ledger holds what the request's client

@@ -39,6 +39,7 @@ var (
 	codeInternal         = code{"INTERNAL", http.StatusInternalServerError, false}
 	codeOverloaded       = code{"OVERLOADED", http.StatusServiceUnavailable, true}
 	codeLogStopped       = code{"LOG_STOPPED", http.StatusServiceUnavailable, true}
+	codeNotMember        = code{"NOT_A_MEMBER", http.StatusServiceUnavailable, true}
 	codeInterrupted      = code{"INTERRUPTED", http.StatusServiceUnavailable, false}
 	codeBehind           = code{"CAUSALITY_TIMEOUT", http.StatusGatewayTimeout, true}
 	codeOrderTimeout     = code{"ORDER_TIMEOUT", http.StatusGatewayTimeout, false}

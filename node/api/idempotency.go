@@ -125,13 +125,13 @@ func (s *Server) recordOrResume(ctx context.Context, x *exchange, key string, re
 func (s *Server) findEarlier(x *exchange, key string, req recordable, rec *keyRecord) (store.Found, bool, error) {
 	m, isMade := req.(made)
 	if !isMade {
-		return s.Lookup.FindOwn(s.Self, req.pending().entry, rec.Size)
+		return s.Lookup.FindOwn(s.Self(), req.pending().entry, rec.Size)
 	}
 	anew := m.body()
 	if err := m.remake(rec.Made); err != nil {
 		return store.Found{}, false, fmt.Errorf("stored idempotency key: %w", err)
 	}
-	f, ok, err := s.Lookup.FindOwn(s.Self, req.pending().entry, rec.Size)
+	f, ok, err := s.Lookup.FindOwn(s.Self(), req.pending().entry, rec.Size)
 	if err != nil || ok || !m.over(s.now()) {
 		return f, ok, err
 	}
@@ -143,9 +143,9 @@ func (s *Server) findEarlier(x *exchange, key string, req recordable, rec *keyRe
 // be a moment late to tell, and what is stored, among which is all that anybody
 // has had an answer about.
 func (s *Server) ownSize() (uint64, error) {
-	size, err := s.Lookup.Size(s.Self)
-	if logs := s.Status().Logs; int(s.Self) < len(logs) {
-		size = max(size, logs[s.Self].Stored)
+	size, err := s.Lookup.Size(s.Self())
+	if logs := s.Status().Logs; int(s.Self()) < len(logs) {
+		size = max(size, logs[s.Self()].Stored)
 	}
 	return size, err
 }

@@ -61,7 +61,7 @@ func (s *Server) entryOf(row *store.Row, ordered bool, now protocol.Micros) entr
 	e := row.Entry
 	a := entryAnswer{
 		Hash: e.Hash, Kind: e.Kind.String(), AnchorType: e.Kind.AnchorType(),
-		Author: s.Committee.Name(row.Log), Index: row.Index, Timestamp: e.Time.Millis(),
+		Author: s.Committee().Name(row.Log), Index: row.Index, Timestamp: e.Time.Millis(),
 		Retention: "permanent", Erased: row.Gone(now),
 	}
 	if ordered {

@@ -41,7 +41,7 @@ type proposeRequest struct {
 
 // propose answers POST /v1/accord/propose.
 func (s *Server) propose(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *Server) propose(x *exchange) error {
 func (s *Server) parsePropose(body []byte) (*proposeRequest, error) {
 	req := &proposeRequest{
 		deadline: defaultDeadline, timeout: defaultTimeout * time.Millisecond, decided: true,
-		quorum: s.Committee.Quorum(), maxBytes: s.Genesis.Params.MaxEventBytes,
+		quorum: s.Committee().Quorum(), maxBytes: s.Committee().Params().MaxEventBytes,
 	}
 	if jcs.KindOf(body) != jcs.Object {
 		return nil, invalid("body", "must be a JSON object")
@@ -98,7 +98,7 @@ func (s *Server) parsePropose(body []byte) (*proposeRequest, error) {
 		return nil, invalid("action", "is missing; it must be an object with type and payload")
 	}
 	s.fillIn(req)
-	if err := req.make(s.name(), s.now()); err != nil {
+	if err := req.make(s.Name, s.now()); err != nil {
 		return nil, fromParser(err)
 	}
 	return req, s.checkNetwork(req)
@@ -117,8 +117,8 @@ func (s *Server) fillIn(req *proposeRequest) {
 // memberNames are the names of all members, ascending.
 func (s *Server) memberNames() []string {
 	var names []string
-	for _, id := range s.Committee.Members() {
-		names = append(names, s.Committee.Name(id))
+	for _, id := range s.Committee().Members() {
+		names = append(names, s.Committee().Name(id))
 	}
 	slices.Sort(names)
 	return names
@@ -255,7 +255,7 @@ func (req *proposeRequest) submit(ctx context.Context, s *Server, x *exchange, a
 // proposed answers with what has come of a proposal; c is nil where that is not
 // known yet.
 func (s *Server) proposed(x *exchange, req *proposeRequest, out *actors.Outcome, c *accord.Case) (reply, error) {
-	seen := token(s.Self, out.Batch)
+	seen := token(s.Self(), out.Batch)
 	if c != nil && c.Status != accord.Open {
 		here, err := s.seenHere()
 		if err != nil {

@@ -150,7 +150,7 @@ func (s *Server) author(name string) (protocol.MemberID, bool) {
 	if name == protocol.AccordName {
 		return protocol.Accord, true
 	}
-	return s.Genesis.Member(name)
+	return s.memberOf(name)
 }
 
 var typeFilter = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$`)

@@ -75,7 +75,7 @@ func (s *Server) relation(x *exchange) error {
 		return err
 	}
 	for i, l := range chain {
-		link := linkAnswer{Author: s.Committee.Name(l.Log), Index: l.Old, Size: l.Size, Header: l.Header.Append(nil)}
+		link := linkAnswer{Author: s.Committee().Name(l.Log), Index: l.Old, Size: l.Size, Header: l.Header.Append(nil)}
 		switch {
 		case i > 0 && l.Parent:
 			link.Via = "parent"
@@ -89,7 +89,7 @@ func (s *Server) relation(x *exchange) error {
 }
 
 func (s *Server) placeOf(p *store.Past) placeAnswer {
-	return placeAnswer{Hash: p.Entry.Hash, Position: p.Position, Author: s.Committee.Name(p.Log), Index: p.Index}
+	return placeAnswer{Hash: p.Entry.Hash, Position: p.Position, Author: s.Committee().Name(p.Log), Index: p.Index}
 }
 
 // pastOf looks up the earliest place of a hash that a parameter names.

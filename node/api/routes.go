@@ -63,6 +63,7 @@ var routeTable = []route{
 	{"GET", "/ledger/checkpoint", "", (*Server).ledgerCheckpoint},
 	{"GET", "/ledger/tile/{path...}", "", (*Server).ledgerTile},
 	{"GET", "/v1/network", auth.Read, (*Server).network},
+	{"GET", "/v1/network/genesis", auth.Read, (*Server).networkGenesis},
 	{"GET", "/v1/network/policy", auth.Read, (*Server).networkPolicy},
 	{"GET", "/healthz", "", (*Server).healthz},
 	{"GET", "/readyz", "", (*Server).readyz},

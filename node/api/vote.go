@@ -34,8 +34,8 @@ func (s *Server) vote(x *exchange) error {
 
 // mayVote says why this node's member cannot vote on a proposal.
 func (s *Server) mayVote(c *candidate) error {
-	if !slices.Contains(c.proposal.Participants, s.name()) {
-		return errorf(codeNotParticipant, "%s is no participant of the proposal", s.name()).with("participants", c.proposal.Participants)
+	if !slices.Contains(c.proposal.Participants, s.Name) {
+		return errorf(codeNotParticipant, "%s is no participant of the proposal", s.Name).with("participants", c.proposal.Participants)
 	}
 	if c.ordered == nil {
 		return nil
@@ -47,13 +47,13 @@ func (s *Server) mayVote(c *candidate) error {
 // place in the ledger, has given.
 func (s *Server) notVoted(c *accord.Case, position uint64) error {
 	for _, v := range c.Votes {
-		if v.Member != s.name() {
+		if v.Member != s.Name {
 			continue
 		}
 		if v.Position == position {
 			return nil
 		}
-		return errorf(codeVoted, "%s has voted on the proposal: %s", s.name(), protocol.VoteName(v.Accept)).
+		return errorf(codeVoted, "%s has voted on the proposal: %s", s.Name, protocol.VoteName(v.Accept)).
 			with("id", c.Proposal.ID.String()).with("vote", protocol.VoteName(v.Accept)).with("position", v.Position).
 			with("status", c.Status.String())
 	}
@@ -77,7 +77,7 @@ func (s *Server) withdraw(x *exchange) error {
 
 func (s *Server) mayWithdraw(c *candidate) error {
 	switch {
-	case c.proposal.Proposer != s.name():
+	case c.proposal.Proposer != s.Name:
 		return errorf(codeNotProposer, "the proposal is of %s, whose node alone can withdraw it", c.proposal.Proposer).with("proposer", c.proposal.Proposer)
 	case c.ordered != nil && c.ordered.Status != accord.Open:
 		return isDecided(c.ordered)
@@ -119,8 +119,8 @@ func (s *Server) report(x *exchange) error {
 
 func (s *Server) mayReport(c *candidate) error {
 	switch {
-	case !slices.Contains(c.proposal.Participants, s.name()):
-		return errorf(codeNotParticipant, "%s is no participant of the proposal", s.name()).with("participants", c.proposal.Participants)
+	case !slices.Contains(c.proposal.Participants, s.Name):
+		return errorf(codeNotParticipant, "%s is no participant of the proposal", s.Name).with("participants", c.proposal.Participants)
 	case c.ordered == nil || c.ordered.Status != accord.Accepted:
 		status := accord.Open
 		if c.ordered != nil {

@@ -196,9 +196,9 @@ func (s *Store) Prove(f Found) (*proof.Proof, *proof.Checkpoint, error) {
 		return nil, nil, err
 	}
 	if !ok {
-		return nil, nil, fmt.Errorf("store: leaf %d of the log of %s is not certified", f.Index, s.committee.Name(f.Log))
+		return nil, nil, fmt.Errorf("store: leaf %d of the log of %s is not certified", f.Index, s.committee().Name(f.Log))
 	}
-	cert, err := s.committee.Verify(claim)
+	cert, cp, err := s.verify(claim)
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
 	}
@@ -206,7 +206,6 @@ func (s *Store) Prove(f Found) (*proof.Proof, *proof.Checkpoint, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
 	}
-	cp := proof.NewCheckpoint(s.committee, cert)
 	return cp.Prove(f.Entry, f.Index, path), cp, nil
 }
 

@@ -19,8 +19,7 @@ const (
 
 // Config is what a machine is made of.
 type Config struct {
-	Self protocol.MemberID
-	// Name is this member's.
+	// Name is this member's, also before it is one.
 	Name string
 	// NameOf is the name of the member that authors a log.
 	NameOf func(log protocol.MemberID) string
@@ -224,7 +223,7 @@ func (m *Machine) extended(batches []protocol.Extension) error {
 				if place := (protocol.Seen{Member: e.Log, Size: e.Size}); p.Proposer == m.NameOf(e.Log) && !m.ordered(place) {
 					m.proposed(p, place)
 				}
-			case kind == protocol.KindVote && e.Log == m.Self:
+			case kind == protocol.KindVote && m.NameOf(e.Log) == m.Name:
 				v, err := protocol.CheckVote(act.Body)
 				if err != nil {
 					return err
@@ -286,7 +285,7 @@ func (m *Machine) settled(c Change) {
 func (m *Machine) cast(b *ballot) {
 	v := protocol.Vote{Proposal: b.proposal.ID, Accept: b.verdict.Accept, Reason: b.verdict.Reason}
 	c := Cast{Proposal: b.proposal.ID, Body: v.Append(nil)}
-	if b.place.Size > 0 && b.place.Member != m.Self {
+	if b.place.Size > 0 && m.NameOf(b.place.Member) != m.Name {
 		c.After = []protocol.Seen{b.place}
 	}
 	b.voted = true
