@@ -622,3 +622,350 @@ func (f *forger) report() {
 		f.c.deliver(f.host.id, h, msg)
 	}
 }
+
+// entered is a machine of the first of four members that has entered an epoch of
+// five, and has not been handed over anything.
+func entered(t *testing.T) (*cluster, *Machine, *quorum.Committee) {
+	t.Helper()
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	committee := c.begin(c.nodes[1], ids(0, 1, 2, 3, 4)...)
+	step(t, m, testStart, Enter{Committee: committee})
+	return c, m, committee
+}
+
+// reportOf is a member's report for an epoch of logs that it stores nothing of, but
+// for one.
+func reportOf(epoch uint64, logs int, heads ...wire.Head) *wire.Heads {
+	msg := &wire.Heads{Epoch: epoch}
+	for i := range logs {
+		head := wire.Head{Log: protocol.MemberID(i), Knows: epoch - 1}
+		for _, h := range heads {
+			if h.Log == head.Log {
+				head = h
+			}
+		}
+		msg.Heads = append(msg.Heads, head)
+	}
+	return msg
+}
+
+func persisted(effects []Effect) (out []Input) {
+	for _, e := range effects {
+		if p, ok := e.(Persist); ok && !p.Lazy {
+			out = []Input{Persisted{Seq: p.Seq}}
+		}
+	}
+	return out
+}
+
+func votesFor(effects []Effect, log protocol.MemberID) int {
+	n := 0
+	count := func(msg wire.Message) {
+		if v, ok := msg.(*wire.Votes); ok {
+			for _, vote := range v.Votes {
+				if vote.Log == log {
+					n++
+				}
+			}
+		}
+	}
+	for _, e := range effects {
+		switch e := e.(type) {
+		case Send:
+			count(e.Msg)
+		case Publish:
+			count(e.Msg)
+		}
+	}
+	return n
+}
+
+// TestFence has a member enter an epoch with a batch that it has accepted and not
+// made durable. It votes for that only when it has been handed over, and only if
+// somebody may have voted for it before.
+func TestFence(t *testing.T) {
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	f := newForger(c, c.nodes[3])
+	first := f.extend(f.branches[0])
+	accepted := step(t, m, testStart+protocol.Second, Receive{From: 3, Msg: first})
+	committee := c.begin(c.nodes[1], ids(0, 1, 2, 3, 4)...)
+	now := testStart + protocol.Second
+	step(t, m, now, Enter{Committee: committee})
+	if n := votesFor(step(t, m, now, persisted(accepted)...), 3); n > 0 {
+		t.Error("it votes in an epoch that it has not been handed over")
+	}
+	if _, votes := m.Epoch(); votes {
+		t.Error("it says that it votes")
+	}
+	var effects []Effect
+	for from := protocol.MemberID(1); from < 3; from++ {
+		effects = append(effects, step(t, m, now, Receive{From: from, Msg: reportOf(1, 4)})...)
+	}
+	if n := votesFor(effects, 3); n > 0 {
+		t.Error("it votes before the handover is durable")
+	}
+	effects = step(t, m, now, persisted(effects)...)
+	if _, votes := m.Epoch(); !votes {
+		t.Fatal("it has two reports and its own, and does not vote")
+	}
+	if n := votesFor(effects, 3); n != 1 {
+		t.Errorf("it votes %d times for what it had before, want once", n)
+	}
+	// Whoever sealed this did so before the epoch, and nobody has reported it.
+	late := f.extend(f.branches[0])
+	effects = step(t, m, now, Receive{From: 3, Msg: late})
+	if n := votesFor(step(t, m, now, persisted(effects)...), 3); n > 0 || m.logs[3].size() != late.Size() {
+		t.Errorf("%d votes for a late batch of the epoch before, of which %d leaves are stored", n, m.logs[3].size())
+	}
+	f.epoch = 1
+	cover := f.extend(f.branches[0])
+	effects = step(t, m, now, Receive{From: 3, Msg: cover})
+	if n := votesFor(step(t, m, now, persisted(effects)...), 3); n != 1 {
+		t.Errorf("%d votes for the batch that covers it, want 1", n)
+	}
+}
+
+// TestFenceWaits has a member enter an epoch while its own batch is on its way to
+// the disk. Its signature leaves when that is durable, so it says only then that it
+// has entered.
+func TestFenceWaits(t *testing.T) {
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	for peer := range protocol.MemberID(4) {
+		step(t, m, testStart, Receive{From: peer, Msg: &wire.Heads{}})
+	}
+	now := testStart + 3*protocol.Second
+	e, err := protocol.ParseEvent([]byte(`{"type":"a","payload":{}}`), 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := step(t, m, now, Submit{ID: 1, Kind: protocol.KindAttest, Body: e.Canonical, Hash: e.Hash})
+	announced := func(effects []Effect) (epoch, size uint64) {
+		for _, e := range effects {
+			if s, ok := e.(Send); ok {
+				if h, ok := s.Msg.(*wire.Heads); ok {
+					epoch, size = h.Epoch, h.Heads[0].Signed.Size
+				}
+			}
+		}
+		return epoch, size
+	}
+	effects := step(t, m, now, Enter{Committee: c.begin(c.nodes[1], ids(0, 1, 2, 3, 4)...)})
+	if epoch, _ := announced(effects); epoch != 0 || m.announced() != 0 {
+		t.Error("it says that it has entered, with a batch of before still to be published")
+	}
+	if epoch, size := announced(step(t, m, now, persisted(sealed)...)); epoch != 1 || size != 2 {
+		t.Errorf("when its batch is durable it announces epoch %d, with %d leaves of its log", epoch, size)
+	}
+}
+
+// TestHandoverFindsEvidence has two members report histories of a log that exclude
+// each other.
+func TestHandoverFindsEvidence(t *testing.T) {
+	for name, store := range map[string]bool{"of what it stores": true, "of what it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			c, m, _ := lone(t)
+			step(t, m, testStart, Start{})
+			f := newForger(c, c.nodes[3])
+			one, other := f.extend(f.branches[0]), f.extend(f.fork(f.branches[0], 0))
+			now := testStart + protocol.Second
+			if store {
+				step(t, m, now, persisted(step(t, m, now, Receive{From: 3, Msg: one}))...)
+			}
+			step(t, m, now, Enter{Committee: c.begin(c.nodes[1], ids(0, 1, 2, 3, 4)...)})
+			for from, b := range []*wire.Batch{one, other} {
+				head := wire.Head{Log: 3, Signed: markOf(b).signed}
+				step(t, m, now, Receive{From: protocol.MemberID(from + 1), Msg: reportOf(1, 4, head)})
+			}
+			if m.logs[3].evidence == nil {
+				t.Fatal("there is no evidence")
+			}
+			if err := VerifyEvidence(c.committee, m.logs[3].evidence); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestForgedReport has a member report heads that their author never signed, count
+// itself twice, and say that others have lied.
+func TestForgedReport(t *testing.T) {
+	c, m, _ := entered(t)
+	forged := reportOf(1, 4, wire.Head{Log: 2, Signed: wire.Signed{Size: 900}}, wire.Head{Log: 1, Frozen: true})
+	forged.Heads = append(forged.Heads, forged.Heads...)
+	step(t, m, c.now, Receive{From: 3, Msg: forged})
+	effects := step(t, m, c.now, Receive{From: 1, Msg: reportOf(1, 4)})
+	if m.handover.known != 0 {
+		t.Fatal("it counts a report twice, or one that is frozen")
+	}
+	effects = append(effects, step(t, m, c.now, Receive{From: 2, Msg: reportOf(1, 4)})...)
+	step(t, m, c.now, persisted(effects)...)
+	if _, votes := m.Epoch(); !votes {
+		t.Fatal("it does not vote")
+	}
+	for _, l := range m.logs {
+		if !m.open(l) {
+			t.Errorf("log %d is not open", l.id)
+		}
+	}
+}
+
+// TestHandoverGrace has nobody but a liar report fully of a log. The member waits a
+// while for others, and goes on without that log then.
+func TestHandoverGrace(t *testing.T) {
+	c, m, _ := entered(t)
+	var effects []Effect
+	for from := protocol.MemberID(1); from < 3; from++ {
+		effects = append(effects, step(t, m, c.now, Receive{From: from, Msg: reportOf(1, 4, wire.Head{Log: 2, Frozen: true})})...)
+	}
+	if m.handover.known != 0 {
+		t.Fatal("it does not wait for the third")
+	}
+	for at := c.now; at < c.now+2*handoverGrace; at += 100 * protocol.Millisecond {
+		effects = append(effects, step(t, m, at, Tick{})...)
+	}
+	step(t, m, c.now+2*handoverGrace, persisted(effects)...)
+	if _, votes := m.Epoch(); !votes || m.open(m.logs[2]) || !m.open(m.logs[1]) {
+		t.Fatalf("it votes: %t, also for the log: %t", votes, m.open(m.logs[2]))
+	}
+	store := &MemoryStorage{}
+	for _, e := range effects {
+		if p, ok := e.(Persist); ok {
+			if err := store.Apply(p.Records); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	again, err := New(Config{Epochs: c.epochs, Self: 0, Signer: c.signers[0]}, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.open(again.logs[2]) || !again.open(again.logs[1]) {
+		t.Error("a restart changes what it knows")
+	}
+	step(t, m, c.now+2*handoverGrace, Receive{From: 3, Msg: reportOf(1, 4)})
+	if m.open(m.logs[2]) {
+		t.Error("a quorum lacks one, and the log is open")
+	}
+	for from := protocol.MemberID(1); from < 3; from++ {
+		step(t, m, c.now+2*handoverGrace, Receive{From: from, Msg: reportOf(1, 4)})
+	}
+	if !m.open(m.logs[2]) {
+		t.Error("the log is not open")
+	}
+}
+
+// TestBehind has a member hear from more than can lie that an epoch has begun that
+// it does not know of. It votes no more in its own.
+func TestBehind(t *testing.T) {
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	f := newForger(c, c.nodes[3])
+	now := testStart + protocol.Second
+	vote := func() int {
+		return votesFor(step(t, m, now, persisted(step(t, m, now, Receive{From: 3, Msg: f.extend(f.branches[0])}))...), 3)
+	}
+	step(t, m, now, Receive{From: 1, Msg: &wire.Heads{Epoch: 1}})
+	if vote() != 1 {
+		t.Error("one member can stop it")
+	}
+	step(t, m, now, Receive{From: 2, Msg: &wire.Heads{Epoch: 1}})
+	if vote() != 0 {
+		t.Error("it votes in an epoch that is over")
+	}
+}
+
+// TestLensOfCertificates shows a member certificates of epochs: of one that has not
+// begun for it, of one before the batch's, and of the batch's.
+func TestLensOfCertificates(t *testing.T) {
+	c, m, committee := entered(t)
+	f := newForger(c, c.nodes[3])
+	f.epoch = 1
+	b := f.extend(f.branches[0])
+	now := c.now + protocol.Second
+	step(t, m, now, persisted(step(t, m, now, Receive{From: 3, Msg: b}))...)
+	claim := func(epoch uint64, voters ...protocol.MemberID) quorum.Claim {
+		out := quorum.Claim{Log: 3, Epoch: epoch, Size: b.Size(), Root: b.Root}
+		for _, id := range voters {
+			sig := c.signers[id].Cosign(committee.Checkpoint(3, b.Size(), b.Root), now.Seconds())
+			out.Cosigs = append(out.Cosigs, quorum.Cosignature{Member: id, Time: sig.Time, Sig: sig.Bytes})
+		}
+		return out
+	}
+	encoded, err := wire.Encode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		claim     quorum.Claim
+		blamed    bool
+		certified uint64
+	}{
+		{"of an epoch to come", claim(2, 1, 2, 3, 4), false, 0},
+		{"of the epoch before", claim(0, 1, 2, 3), true, 0},
+		{"too few", claim(1, 1, 2, 3), true, 0},
+		{"of the batch's epoch", claim(1, 1, 2, 3, 4), false, b.Size()},
+	} {
+		effects := step(t, m, now, Receive{From: 3, Msg: &wire.Certificate{Claim: c.claim}})
+		now += 100 * protocol.Millisecond
+		effects = append(effects, step(t, m, now, Tick{})...)
+		if c.claim.Epoch <= committee.Epoch() { // others are not asked for
+			m.logs[3].fetch = fetch{peer: 2, asked: true, askedAt: now}
+			effects = append(effects, step(t, m, now, Receive{From: 2, Msg: &wire.Range{
+				Log: 3, Items: []wire.RangeItem{{Batch: encoded, Cert: c.claim}}, Head: quorum.Claim{Log: 3},
+			}})...)
+		}
+		blamed := slices.ContainsFunc(effects, func(e Effect) bool { _, ok := e.(Blame); return ok })
+		if got := m.logs[3].cert.Size(); blamed != c.blamed || got != c.certified {
+			t.Errorf("%s: blamed %t, certified up to %d", c.name, blamed, got)
+		}
+	}
+}
+
+// TestRangeOfEpoch reads a log of several epochs for who knows only some of them.
+func TestRangeOfEpoch(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	c.run(3*protocol.Second, nil)
+	for epoch := range 3 {
+		for range 3 {
+			if !c.attest(c.nodes[1], protocol.Second) {
+				t.Fatal("not certified")
+			}
+		}
+		c.run(protocol.Second, nil)
+		if epoch < 2 {
+			c.begin(c.nodes[1], [][]protocol.MemberID{ids(1, 2, 3), ids(1, 2, 3, 4)}[epoch]...)
+			if c.run(20*protocol.Second, c.vote(1, 2, 3)); !c.vote(1, 2, 3)() {
+				t.Fatal("not all vote")
+			}
+		}
+	}
+	for epoch, want := range []uint64{6, 12, 18} {
+		r, err := ReadRange(c.nodes[2].store, wire.RangeRequest{Log: 1, Epoch: uint64(epoch)}, Latest, c.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, err := wire.DecodeBatch(r.Items[len(r.Items)-1].Batch, wire.MaxMessage(c.params))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last.Size() != want || r.Head.Size != want || r.Head.Epoch != uint64(epoch) {
+			t.Errorf("in epoch %d: %d leaves, and a certificate of %d in epoch %d; want %d", epoch, last.Size(), r.Head.Size, r.Head.Epoch, want)
+		}
+	}
+}
+
+// TestStoredEpoch has a machine start without the epoch that it has entered.
+func TestStoredEpoch(t *testing.T) {
+	c := newCluster(t, 4, 1)
+	store := &MemoryStorage{}
+	if err := store.Apply([]Record{PutHandover{Handover: wire.Handover{Epoch: 1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{Epochs: quorum.NewEpochs(c.committee), Self: 0, Signer: c.signers[0]}, store); err == nil {
+		t.Error("it begins in an epoch that it has left")
+	}
+}
