@@ -310,6 +310,15 @@ func (m *Machine) schedule() {
 	}
 }
 
+// CheckBounds reports what the machine holds more of than its bounds allow. An
+// error is a bug; simulation looks for it.
+func (m *Machine) CheckBounds() error {
+	if len(m.early) > maxWatched {
+		return fmt.Errorf("%d proposals are watched before they are ordered, at most %d may be", len(m.early), maxWatched)
+	}
+	return nil
+}
+
 // Waiting are the proposals that are open in the ledger and that this member has
 // not voted on, in no order.
 func (m *Machine) Waiting() []protocol.Hash {
