@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/strataos/strataos/protocol"
@@ -922,6 +923,64 @@ func TestLensOfCertificates(t *testing.T) {
 		if got := m.logs[3].cert.Size(); blamed != c.blamed || got != c.certified {
 			t.Errorf("%s: blamed %t, certified up to %d", c.name, blamed, got)
 		}
+	}
+}
+
+// TestLogOfWhoLeft has a member that has left go on with its log. Nobody takes what
+// comes behind that which others had.
+func TestLogOfWhoLeft(t *testing.T) {
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	f := newForger(c, c.nodes[3])
+	now := testStart + protocol.Second
+	had, late := f.extend(f.branches[0]), f.extend(f.branches[0])
+	step(t, m, now, Enter{Committee: c.begin(c.nodes[1], ids(0, 1, 2)...)})
+	effects := step(t, m, now, Receive{From: 1, Msg: reportOf(1, 4, wire.Head{Log: 3, Signed: markOf(had).signed})})
+	effects = append(effects, step(t, m, now, Receive{From: 2, Msg: reportOf(1, 4)})...)
+	step(t, m, now, persisted(effects)...)
+	if m.open(m.logs[3]) {
+		t.Fatal("the log is open without what another had of it")
+	}
+	for _, b := range []*wire.Batch{had, late} {
+		effects = step(t, m, now, Receive{From: 3, Msg: b})
+		effects = append(effects, step(t, m, now, persisted(effects)...)...)
+	}
+	if got := m.logs[3].size(); got != had.Size() {
+		t.Errorf("%d leaves are stored, want %d", got, had.Size())
+	}
+	shared := slices.ContainsFunc(effects, func(e Effect) bool {
+		p, ok := e.(Publish)
+		return ok && votesFor([]Effect{p}, 3) > 0
+	})
+	if votesFor(effects, 3) != 0 || shared {
+		t.Error("it votes for what is too late")
+	}
+	if l := m.logs[3]; l.appealAt == 0 {
+		t.Error("it has not voted for what another had")
+	}
+}
+
+// TestSmallerEntries has the parameters allow no entry as large as one that waits.
+func TestSmallerEntries(t *testing.T) {
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	e, err := protocol.ParseEvent(fmt.Appendf(nil, `{"type":"a","payload":{"s":%q}}`, strings.Repeat("x", 600)), 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	submit := Submit{ID: 1, Kind: protocol.KindAttest, Body: e.Canonical, Hash: e.Hash}
+	step(t, m, testStart, submit)
+	c.params.MaxEventBytes = 300
+	refused := 0
+	for _, in := range []Input{Enter{Committee: c.begin(c.nodes[1], ids(0, 1, 2, 3)...)}, submit} {
+		for _, e := range step(t, m, testStart, in) {
+			if r, ok := e.(Refused); ok && r.Reason == TooLarge {
+				refused++
+			}
+		}
+	}
+	if refused != 2 || m.author.pendingBytes != 0 {
+		t.Errorf("%d of two are refused, %d bytes wait", refused, m.author.pendingBytes)
 	}
 }
 
