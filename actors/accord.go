@@ -22,8 +22,7 @@ func (h *Host) newAccord() *cell[accord.Input] {
 	c.begin = func() (stepper[accord.Input], error) {
 		open, err := h.cfg.Store.OpenCases()
 		c.start = accord.Start{Open: open}
-		self, committee := h.cfg.Witness.Self, h.Committee()
-		return accord.New(accord.Config{Self: self, Name: committee.Name(self), NameOf: committee.Name}), err
+		return accord.New(h.accordConfig()), err
 	}
 	c.carryOut = h.carryOutAccord
 	c.stepped = func(stepper[accord.Input]) {}

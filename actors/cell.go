@@ -37,6 +37,8 @@ type cell[I any] struct {
 	start, tick I
 	// carryOut does what is particular to the machine's effects.
 	carryOut func(machine.Effect)
+	// recorded is told of what the machine asks to persist, if it is there.
+	recorded func([]machine.Record)
 	// stepped is called after every step that had effects.
 	stepped func(stepper[I])
 
@@ -189,6 +191,9 @@ func (a *life[I]) carryOut(e machine.Effect) {
 	h := a.cell.host
 	switch e := e.(type) {
 	case machine.Persist:
+		if a.cell.recorded != nil {
+			a.cell.recorded(e.Records)
+		}
 		h.journal.Append(a.cell.owner, e)
 	case machine.Publish:
 		h.cfg.Network.Publish(e.Msg)

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"strings"
+
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
@@ -14,7 +16,8 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 	c.start, c.tick = chronos.Start{}, chronos.Tick{}
 	c.begin = func() (stepper[chronos.Input], error) {
 		h.order.Store(&chronos.Status{})
-		m, err := chronos.New(h.cfg.Chronos, h.cfg.Store)
+		h.catchUp(h.cfg.Store.Epochs())
+		m, err := chronos.New(h.chronosConfig(), h.cfg.Store)
 		if err != nil {
 			return nil, err
 		}
@@ -24,6 +27,7 @@ func (h *Host) newChronos() *cell[chronos.Input] {
 		return m, err
 	}
 	c.carryOut = h.carryOutChronos
+	c.recorded = h.cfg.Metrics.recorded
 	c.stepped = func(m stepper[chronos.Input]) {
 		st := m.(*chronos.Machine).Status()
 		h.order.Store(&st)
@@ -38,11 +42,14 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Advance:
 		h.witness.inbox.Internal(witness.Advance(e))
 	case chronos.Ordered:
-		h.cfg.Metrics.ordered(h.cfg.Clock(), e)
+		h.cfg.Metrics.ordered(h.cfg.Clock(), h.Standing().Self, e)
 		h.gateway.ordered(e.Runs)
 		if e.Settles() {
+			h.cfg.Metrics.settled(h.cfg.Clock(), h.name(), e.Changes)
 			h.accord.inbox.Internal(accord.Settled{Changes: e.Changes, Seen: e.Seen})
 		}
+	case chronos.EpochBegun:
+		h.begun(e.Committee)
 	case chronos.Checkpointed:
 		h.cfg.Metrics.checkpointed(e.Cert)
 	case chronos.Alarm:
@@ -55,4 +62,9 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Halted:
 		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
 	}
+}
+
+// name is this node's, which its key has too: also while it is no member.
+func (h *Host) name() string {
+	return strings.TrimPrefix(h.cfg.Witness.Signer.Verifier().Name(), h.Committee().Network()+"/")
 }

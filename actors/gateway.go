@@ -22,6 +22,8 @@ var (
 	ErrOverloaded = errors.New("too much is waiting to be certified")
 	// ErrLogStopped: this member's log was stopped by evidence against it.
 	ErrLogStopped = errors.New("this node's log was stopped: there is evidence that its key signed two histories")
+	// ErrNotMember: this node is no member, or not any more.
+	ErrNotMember = errors.New("this node is not a member of the network")
 	// ErrInterrupted: the node lost track of the submission in a failure of
 	// its own. The entry may be in the log.
 	ErrInterrupted = errors.New("the node was interrupted while the entry was under way")
@@ -91,10 +93,9 @@ type Outcome struct {
 
 // Gateway admits submissions and carries back their outcomes.
 type Gateway struct {
-	submit    func(witness.Input)
-	committee *quorum.Committee
-	self      protocol.MemberID
-	limit     int
+	submit   func(witness.Input)
+	standing func() *Standing
+	limit    int
 
 	mu      sync.Mutex
 	next    uint64
@@ -128,9 +129,9 @@ type result struct {
 
 // NewGateway returns a gateway that admits at most limit submissions at once
 // and hands them to submit.
-func NewGateway(c *quorum.Committee, self protocol.MemberID, limit int, submit func(witness.Input)) *Gateway {
+func NewGateway(standing func() *Standing, limit int, submit func(witness.Input)) *Gateway {
 	return &Gateway{
-		submit: submit, committee: c, self: self, limit: limit,
+		submit: submit, standing: standing, limit: limit,
 		waiting: map[uint64]*waiter{}, byIndex: map[uint64][]uint64{},
 	}
 }
@@ -227,7 +228,8 @@ func (g *Gateway) forget(leaf, id uint64) {
 // resolved answers the submissions that a certificate covers, but for those
 // that wait to be ordered.
 func (g *Gateway) resolved(e witness.Resolved) {
-	checkpoint := proof.NewCheckpoint(g.committee, e.Cert)
+	committee, _ := g.standing().Epochs.At(e.Cert.Epoch())
+	checkpoint := proof.NewCheckpoint(committee, e.Cert)
 	for _, it := range e.Items {
 		out := &Outcome{
 			Entry: it.Entry, Index: it.Index, Batch: e.Batch.Size,
@@ -264,8 +266,9 @@ func (g *Gateway) certified(id uint64, out *Outcome) (result, bool) {
 
 // ordered answers the submissions that have got their places in the ledger.
 func (g *Gateway) ordered(runs []chronos.Run) {
+	self := g.standing().Self
 	for i := range runs {
-		if runs[i].Log != g.self {
+		if runs[i].Log != self {
 			continue
 		}
 		p := place{runs[i].Old + 1, uint64(len(runs[i].Entries)), runs[i].Position}
@@ -298,8 +301,11 @@ func (g *Gateway) placed(p place) map[uint64]*Outcome {
 
 func (g *Gateway) refused(e witness.Refused) {
 	err := ErrOverloaded
-	if e.Reason == witness.LogStopped {
+	switch e.Reason {
+	case witness.LogStopped:
 		err = ErrLogStopped
+	case witness.Left:
+		err = ErrNotMember
 	}
 	g.settle(e.ID, result{err: err})
 }

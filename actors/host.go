@@ -12,13 +12,14 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
-	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
 
 // Config is what a Host is made of.
 type Config struct {
+	// Witness and Chronos say nothing of epochs, nor who this member is: the host
+	// takes that from the store and the signer.
 	Witness witness.Config
 	Chronos chronos.Config
 	Store   Store
@@ -30,6 +31,9 @@ type Config struct {
 	// invariant broke, or an actor keeps panicking. The host is still to be
 	// closed.
 	Fatal func(error)
+	// Begun, if it is not nil, is told of each epoch that begins, in their order. It
+	// must not block.
+	Begun func(*Standing)
 	// Consult asks how this member votes on a proposal; see Vote. It must not
 	// block. Nil leaves all votes to Gateway.
 	Consult func(protocol.Proposal)
@@ -37,22 +41,23 @@ type Config struct {
 
 // Host runs the machines of a node.
 type Host struct {
-	cfg     Config
-	system  *actor.ActorSystem
-	witness *cell[witness.Input]
-	chronos *cell[chronos.Input]
-	accord  *cell[accord.Input]
-	running context.Context // until the host is closed
-	stop    context.CancelFunc
-	journal *Journal
-	gateway *Gateway
-	ranges  chan witness.SendRange
-	workers sync.WaitGroup
-	status  atomic.Pointer[Status]
-	order   atomic.Pointer[chronos.Status]
-	written signal // what a journal's write has made visible
-	fatal   sync.Once
-	closing atomic.Bool
+	cfg      Config
+	standing atomic.Pointer[Standing]
+	system   *actor.ActorSystem
+	witness  *cell[witness.Input]
+	chronos  *cell[chronos.Input]
+	accord   *cell[accord.Input]
+	running  context.Context // until the host is closed
+	stop     context.CancelFunc
+	journal  *Journal
+	gateway  *Gateway
+	ranges   chan witness.SendRange
+	workers  sync.WaitGroup
+	status   atomic.Pointer[Status]
+	order    atomic.Pointer[chronos.Status]
+	written  signal // what a journal's write has made visible
+	fatal    sync.Once
+	closing  atomic.Bool
 
 	// Of the witness actor alone.
 	recovered, accused bool
@@ -62,8 +67,11 @@ type Host struct {
 
 // Status is where the node's logs stand.
 type Status struct {
-	// Recovered says that this member knows its own log and may author.
+	// Recovered says that this member knows its own log.
 	Recovered bool
+	// Ready says that it may author, too: that it has been told what it has to know
+	// to vote in its epoch.
+	Ready bool
 	// Stopped says that there is evidence against this member.
 	Stopped bool
 	Logs    []witness.LogStatus
@@ -72,6 +80,7 @@ type Status struct {
 // New returns a host that runs once it is started.
 func New(cfg Config) *Host {
 	h := &Host{cfg: cfg, ranges: make(chan witness.SendRange, 64)}
+	h.stand(cfg.Store.Epochs())
 	h.status.Store(&Status{})
 	h.order.Store(&chronos.Status{})
 	h.system = newSystem(cfg.Logger)
@@ -83,7 +92,7 @@ func New(cfg Config) *Host {
 	if pending == 0 {
 		pending = witness.DefaultPace().MaxPending
 	}
-	h.gateway = NewGateway(h.Committee(), cfg.Witness.Self, pending, h.witness.inbox.Submit)
+	h.gateway = NewGateway(h.Standing, pending, h.witness.inbox.Submit)
 	return h
 }
 
@@ -178,6 +187,3 @@ func (h *Host) serveRanges() {
 func (h *Host) Wait(ctx context.Context, condition func() bool) error {
 	return h.written.wait(ctx, condition)
 }
-
-// Committee is the committee that the machines work for.
-func (h *Host) Committee() *quorum.Committee { return h.cfg.Witness.Epochs.Latest() }

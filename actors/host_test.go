@@ -35,7 +35,10 @@ type memory struct {
 type storage struct {
 	witness.MemoryStorage
 	ledger chronos.MemoryStorage
+	epochs *quorum.Epochs
 }
+
+func (s *storage) Epochs() *quorum.Epochs { return s.epochs }
 
 func (s *storage) Apply(records []machine.Record) error {
 	for i, r := range records {
@@ -154,13 +157,16 @@ func newHost(t *testing.T, store *memory, fatal func(error)) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metrics, err := NewMetrics(prometheus.NewRegistry(), c, 0)
+	if store.epochs == nil {
+		store.epochs = quorum.NewEpochs(c)
+	}
+	metrics, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := New(Config{
-		Witness: witness.Config{Epochs: quorum.NewEpochs(c), Signer: signer},
-		Chronos: chronos.Config{Epochs: quorum.NewEpochs(c), Signer: signer},
+		Witness: witness.Config{Signer: signer},
+		Chronos: chronos.Config{Signer: signer},
 		Store:   store, Network: nowhere{t}, Metrics: metrics, Fatal: fatal,
 		Clock:  func() protocol.Micros { return protocol.Micros(time.Now().UnixMicro()) },
 		Logger: slog.New(slog.DiscardHandler),
@@ -387,7 +393,7 @@ func TestChronosRestarts(t *testing.T) {
 
 // TestSameLeaf has two requests wait for the place of one leaf.
 func TestSameLeaf(t *testing.T) {
-	g := NewGateway(nil, 0, 10, func(witness.Input) {})
+	g := NewGateway(nil, 10, func(witness.Input) {})
 	answers := make(chan error, 2)
 	for range 2 {
 		go func() {

@@ -9,22 +9,22 @@ import (
 	"github.com/strataos/strataos/protocol/witness"
 )
 
-// Metrics are the figures of the witness machine.
+// Metrics are the figures of the machines.
 type Metrics struct {
+	accordMetrics
+
 	certificate  prometheus.Histogram
 	entries      prometheus.Counter
 	certificates *prometheus.CounterVec
 	order        prometheus.Histogram
 	positions    prometheus.Gauge
 	checkpoint   prometheus.Gauge
-	self         protocol.MemberID
-	names        []string
+	epoch        prometheus.Gauge
 }
 
 // NewMetrics registers the figures with reg.
-func NewMetrics(reg prometheus.Registerer, c *quorum.Committee, self protocol.MemberID) (*Metrics, error) {
+func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
-		self: self,
 		order: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "strata_chronos_order_seconds",
 			Help:    "Time from a batch's own time to its place in the ledger, for batches of this node.",
@@ -49,18 +49,17 @@ func NewMetrics(reg prometheus.Registerer, c *quorum.Committee, self protocol.Me
 			Name: "strata_witness_certificates_total",
 			Help: "Certificates assembled or received, by the log's member.",
 		}, []string{"log"}),
+		epoch: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "strata_network_epoch", Help: "The newest epoch of the network that this node has come to.",
+		}),
 	}
-	for i := range c.Logs() {
-		name := c.Name(protocol.MemberID(i))
-		m.names = append(m.names, name)
-		m.certificates.WithLabelValues(name)
-	}
-	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint} {
+	for _, col := range []prometheus.Collector{m.certificate, m.entries, m.certificates, m.order, m.positions, m.checkpoint, m.epoch} {
 		if err := reg.Register(col); err != nil {
 			return nil, err
 		}
 	}
-	return m, nil
+	m.accordMetrics = newAccordMetrics()
+	return m, m.register(reg)
 }
 
 func (m *Metrics) resolved(now protocol.Micros, e witness.Resolved) {
@@ -68,14 +67,20 @@ func (m *Metrics) resolved(now protocol.Micros, e witness.Resolved) {
 	m.entries.Add(float64(len(e.Items)))
 }
 
-func (m *Metrics) certified(c *quorum.Certificate) {
-	m.certificates.WithLabelValues(m.names[c.Log()]).Inc()
+func (m *Metrics) certified(log string) { m.certificates.WithLabelValues(log).Inc() }
+
+// know shows an epoch, and the logs that there are in it.
+func (m *Metrics) know(c *quorum.Committee) {
+	m.epoch.Set(float64(c.Epoch()))
+	for i := range c.Logs() {
+		m.certificates.WithLabelValues(c.Name(protocol.MemberID(i)))
+	}
 }
 
-func (m *Metrics) ordered(now protocol.Micros, e chronos.Ordered) {
+func (m *Metrics) ordered(now protocol.Micros, self protocol.MemberID, e chronos.Ordered) {
 	m.positions.Set(float64(e.Size))
 	for i := range e.Runs {
-		if r := &e.Runs[i]; r.Log == m.self {
+		if r := &e.Runs[i]; r.Log == self {
 			m.order.Observe(float64(now-r.Time) / float64(protocol.Second))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
@@ -23,6 +24,8 @@ type Network interface {
 type Store interface {
 	witness.Storage
 	chronos.Storage
+	// Epochs are those that are stored, the founding one among them.
+	Epochs() *quorum.Epochs
 	// Write makes the records of several Persist effects visible to reads, in
 	// order and atomically, and, with sync set, durable before it returns.
 	Write(records []machine.Record, sync bool) error

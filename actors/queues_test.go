@@ -174,7 +174,7 @@ func TestJournalCloses(t *testing.T) {
 
 func TestGateway(t *testing.T) {
 	inputs := make(chan witness.Input, 10)
-	g := NewGateway(nil, 0, 2, func(in witness.Input) { inputs <- in })
+	g := NewGateway(nil, 2, func(in witness.Input) { inputs <- in })
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type answer struct {

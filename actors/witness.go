@@ -14,13 +14,14 @@ func (h *Host) newWitness() *cell[witness.Input] {
 	c.begin = func() (stepper[witness.Input], error) {
 		h.gateway.fail(ErrInterrupted) // by the life before
 		h.recovered = false
-		m, err := witness.New(h.cfg.Witness, h.cfg.Store)
+		m, err := witness.New(h.witnessConfig(), h.cfg.Store)
 		h.chronos.inbox.Internal(chronos.Rejoined{})
 		return m, err
 	}
 	c.carryOut = h.carryOutWitness
-	c.stepped = func(m stepper[witness.Input]) {
-		h.status.Store(&Status{Recovered: h.recovered, Stopped: h.accused, Logs: m.(*witness.Machine).Status()})
+	c.stepped = func(s stepper[witness.Input]) {
+		m := s.(*witness.Machine)
+		h.status.Store(&Status{Recovered: h.recovered, Ready: m.Ready(), Stopped: h.accused, Logs: m.Status()})
 		h.written.raise()
 	}
 	return c
@@ -50,12 +51,12 @@ func (h *Host) carryOutWitness(e machine.Effect) {
 	case witness.Withdrawn:
 		h.gateway.withdrawn(e)
 	case witness.Certified:
-		h.cfg.Metrics.certified(e.Cert)
+		h.cfg.Metrics.certified(h.Committee().Name(e.Cert.Log()))
 	case witness.Recovered:
 		h.recovered = true
 		h.cfg.Logger.Info("recovered: authoring")
 	case witness.Accused:
-		h.accused = h.accused || e.Evidence.Author == h.cfg.Witness.Self
+		h.accused = h.accused || e.Evidence.Author == h.Standing().Self
 		h.cfg.Logger.Error("a member signed two histories of its log",
 			"member", h.Committee().Name(e.Evidence.Author),
 			"size", e.Evidence.Low.Size, "other_size", e.Evidence.High.Size)

@@ -53,8 +53,8 @@ func (n *Node) report(ctx context.Context, r protocol.Report) error {
 	body := r.Append(nil)
 	_, err := n.machines.Gateway().Submit(ctx, actors.Submission{Kind: protocol.KindReport, Body: body, Hash: sha256.Sum256(body)})
 	var late *actors.TimeoutError
-	if errors.As(err, &late) && late.InLog {
-		return nil
+	if errors.As(err, &late) && late.InLog || errors.Is(err, actors.ErrNotMember) {
+		return nil // who has no log can put nothing on record
 	}
 	return err
 }

@@ -31,6 +31,15 @@ func newAgreeing(t testing.TB, n int) *cluster {
 // propose has a node propose something to all, and returns what comes of it.
 func (c *cluster) propose(i, number int, action, subject string) accord.Case {
 	c.t.Helper()
+	id := c.put(i, number, action, subject)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return c.decided(ctx, i, id)
+}
+
+// put has a node propose something to all.
+func (c *cluster) put(i, number int, action, subject string) protocol.Hash {
+	c.t.Helper()
 	var names []string
 	for _, m := range c.genesis.Members {
 		names = append(names, m.Name)
@@ -38,7 +47,7 @@ func (c *cluster) propose(i, number int, action, subject string) accord.Case {
 	slices.Sort(names)
 	fields := map[string]any{
 		"action": map[string]any{"type": action, "payload": map[string]any{"n": number}}, "participants": names,
-		"threshold": protocol.DefaultThreshold(len(names)), "deadline": time.Now().Add(10 * time.Second).UnixMilli(),
+		"threshold": protocol.DefaultThreshold(len(names)), "deadline": time.Now().Add(time.Minute).UnixMilli(),
 		"proposer": c.genesis.Members[i].Name, "nonce": fmt.Sprint(number),
 	}
 	if subject != "" {
@@ -57,7 +66,7 @@ func (c *cluster) propose(i, number int, action, subject string) accord.Case {
 	if _, err := c.nodes[i].machines.Gateway().Submit(ctx, actors.Submission{Kind: protocol.KindPropose, Body: p.Canonical, Hash: p.ID}); err != nil {
 		c.t.Fatal(err)
 	}
-	return c.decided(ctx, i, p.ID)
+	return p.ID
 }
 
 // decided waits until a node knows what a proposal has come to.

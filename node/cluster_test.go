@@ -99,7 +99,7 @@ func newClusterOf(t testing.TB, n, started int) *cluster {
 		t.Fatal(err)
 	}
 	tokens := filepath.Join(c.dir, "tokens.json")
-	if c.token, _, err = auth.Create(tokens, auth.Spec{Name: "test", Tier: auth.Production}); err != nil {
+	if c.token, _, err = auth.Create(tokens, auth.Spec{Name: "test", Tier: auth.Production, Scopes: []auth.Scope{auth.Read, auth.Write, auth.Vote}}); err != nil {
 		t.Fatal(err)
 	}
 	c.nodes = make([]*Node, n)

@@ -49,10 +49,10 @@ func newLiar(c *cluster, member int) *liar {
 		c.t.Fatal(err)
 	}
 	n := &Node{
-		cfg: c.configs[member], genesis: c.genesis, self: l.self,
+		cfg: c.configs[member], genesis: c.genesis, signer: l.signer,
 		logger: slog.New(slog.DiscardHandler), registry: prometheus.NewRegistry(),
 	}
-	cfg, err := n.hostConfig()
+	cfg, err := n.hostConfig(quorum.NewEpochs(l.committee))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -186,11 +186,11 @@ func (c *cluster) audit(i int, change func(db *pebbleds.Datastore)) (*audit.Repo
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	s, err := store.Open(db, committee, c.genesis.Params, id, c.configs[i].Member)
+	s, err := store.Open(db, committee, id, c.configs[i].Member)
 	if err != nil {
 		return nil, err
 	}
-	return audit.Check(context.Background(), s, committee, c.genesis.Params, nil)
+	return audit.Check(context.Background(), s, committee, nil)
 }
 
 // auditChanges changes a record of each space in a folder, and demands that an

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -9,21 +10,22 @@ import (
 	"github.com/strataos/strataos/p2p"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/cosign"
-	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
 // network joins the machines to their peers: it turns messages into bytes and
 // back, and decides which way they go.
 type network struct {
-	host      *p2p.Host
-	machines  *actors.Host
-	committee *quorum.Committee
-	limit     int
-	floods    bool
-	logger    *slog.Logger
-	blamed    atomic.Int64 // when a blame was last logged, in Unix nanoseconds
+	host     *p2p.Host
+	machines *actors.Host
+	floods   bool
+	logger   *slog.Logger
+	blamed   atomic.Int64 // when a blame was last logged, in Unix nanoseconds
 }
+
+// maxMessage bounds the messages of peers in bytes. What those of an epoch may have
+// is less, and for the machines to say: peers may be in another one.
+var maxMessage = wire.MostMessage()
 
 // Publish implements actors.Network.
 func (n *network) Publish(msg wire.Message) {
@@ -46,7 +48,7 @@ func (n *network) Blame(member protocol.MemberID, reason string) {
 	n.host.Blame(int(member))
 	now := time.Now().UnixNano()
 	if last := n.blamed.Load(); now-last > int64(time.Second) && n.blamed.CompareAndSwap(last, now) {
-		n.logger.Warn("a member delivered something invalid", "member", n.committee.Name(member), "reason", reason)
+		n.logger.Warn("a member delivered something invalid", "member", n.machines.Committee().Name(member), "reason", reason)
 	}
 }
 
@@ -71,39 +73,53 @@ func topicOf(msg wire.Message) p2p.Topic {
 
 // Gossip implements p2p.Handler.
 func (n *network) Gossip(from int, topic p2p.Topic, data []byte) p2p.Verdict {
-	msg, err := wire.Decode(data, n.limit)
-	if err != nil || topicOf(msg) != topic || !n.fitsGossip(msg) {
+	msg, err := wire.Decode(data, maxMessage)
+	if err != nil || topicOf(msg) != topic {
 		return p2p.Reject
+	}
+	if v := n.judge(msg); v != p2p.Accept {
+		return v
 	}
 	return n.deliver(from, msg, len(data))
 }
 
-// fitsGossip reports whether a message may be gossiped. Where peers pass on
-// what others said, they check its author's signature first, so that who
-// passes on a forgery can be held to it.
-func (n *network) fitsGossip(msg wire.Message) bool {
+// judge says whether a message may be gossiped. Where peers pass on what others
+// said, they check its author's signature first, so that who passes on a forgery
+// can be held to it. An author that this node does not know may be one that others
+// know already.
+func (n *network) judge(msg wire.Message) p2p.Verdict {
+	c := n.machines.Committee()
+	signed := func(by protocol.MemberID, cp cosign.Checkpoint, sig cosign.Signature) p2p.Verdict {
+		if !n.floods && !c.Verifier(by).Verify(cp, sig) {
+			return p2p.Reject
+		}
+		return p2p.Accept
+	}
 	switch msg := msg.(type) {
 	case *wire.Batch:
-		if n.floods {
-			return true
+		if c.Known(msg.Author) {
+			return signed(msg.Author, c.Checkpoint(msg.Author, msg.Size(), msg.Root), msg.AuthorVote().Signature())
 		}
-		return n.committee.Has(msg.Author) && n.committee.Verifier(msg.Author).Verify(
-			n.committee.Checkpoint(msg.Author, msg.Size(), msg.Root), msg.AuthorVote().Signature())
+		return p2p.Ignore
 	case *wire.Votes:
-		return n.committee.Has(msg.Voter)
-	case *wire.Evidence, *wire.Certificate:
-		return true
+		if c.Known(msg.Voter) {
+			return p2p.Accept
+		}
+		return p2p.Ignore
 	case *wire.LedgerHead:
-		return n.floods || n.committee.Has(msg.Voter) && n.committee.Verifier(msg.Voter).Verify(
-			n.committee.Checkpoint(protocol.Ledger, msg.Head.Size, msg.Head.Root),
-			cosign.Signature{Time: msg.Head.Time, Bytes: msg.Head.Sig})
+		if c.Known(msg.Voter) {
+			return signed(msg.Voter, c.Checkpoint(protocol.Ledger, msg.Head.Size, msg.Head.Root), cosign.Signature{Time: msg.Head.Time, Bytes: msg.Head.Sig})
+		}
+		return p2p.Ignore
+	case *wire.Evidence, *wire.Certificate:
+		return p2p.Accept
 	}
-	return false
+	return p2p.Reject
 }
 
 // Direct implements p2p.Handler.
 func (n *network) Direct(from int, data []byte) p2p.Verdict {
-	msg, err := wire.Decode(data, n.limit)
+	msg, err := wire.Decode(data, maxMessage)
 	if err != nil {
 		return p2p.Reject
 	}
@@ -120,11 +136,21 @@ func (n *network) deliver(from int, msg wire.Message, bytes int) p2p.Verdict {
 
 // PeerUp implements p2p.Handler.
 func (n *network) PeerUp(member int) {
-	n.logger.Info("connected", "member", n.committee.Name(protocol.MemberID(member)))
+	n.tell("connected", protocol.MemberID(member))
 	n.machines.PeerUp(protocol.MemberID(member))
 }
 
 // PeerDown implements p2p.Handler.
 func (n *network) PeerDown(member int) {
-	n.logger.Info("disconnected", "member", n.committee.Name(protocol.MemberID(member)))
+	n.tell("disconnected", protocol.MemberID(member))
+}
+
+// tell logs what has become of a connection. Members refuse who is none after it
+// has connected, again and again.
+func (n *network) tell(what string, member protocol.MemberID) {
+	level, st := slog.LevelInfo, n.machines.Standing()
+	if !st.Member() {
+		level = slog.LevelDebug
+	}
+	n.logger.Log(context.Background(), level, what, "member", st.Committee().Name(member))
 }

@@ -10,12 +10,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/multiformats/go-multiaddr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -31,8 +28,8 @@ import (
 	"github.com/strataos/strataos/p2p"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/chronos"
+	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/quorum"
-	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
 )
 
@@ -41,7 +38,7 @@ type Node struct {
 	cfg     *config.Config
 	logger  *slog.Logger
 	genesis *protocol.Genesis
-	self    protocol.MemberID
+	signer  *cosign.Signer
 
 	db        *pebbleds.Datastore
 	store     *store.Store
@@ -77,11 +74,16 @@ func New(cfg *config.Config, logger *slog.Logger) (_ *Node, err error) {
 		}
 	}()
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	committee, err := n.readGenesis()
-	if err != nil {
+	if err := n.readGenesis(); err != nil {
 		return nil, err
 	}
-	if err := n.openStore(committee); err != nil {
+	if n.signer, err = setup.LoadSigner(cfg.SigningKey); err != nil {
+		return nil, err
+	}
+	if err := n.openStore(); err != nil {
+		return nil, err
+	}
+	if err := n.checkSelf(); err != nil {
 		return nil, err
 	}
 	if n.tokens, err = auth.Open(cfg.Tokens, logger); err != nil {
@@ -90,33 +92,32 @@ func New(cfg *config.Config, logger *slog.Logger) (_ *Node, err error) {
 	if err := n.openAccord(); err != nil {
 		return nil, err
 	}
-	if err := n.join(committee); err != nil {
+	if err := n.join(); err != nil {
 		return nil, err
 	}
-	if err := n.openAPI(committee); err != nil {
+	if err := n.openAPI(); err != nil {
 		return nil, err
 	}
 	n.watch()
 	return n, nil
 }
 
-func (n *Node) readGenesis() (*quorum.Committee, error) {
+func (n *Node) readGenesis() error {
 	text, err := os.ReadFile(n.cfg.Genesis)
 	if err != nil {
-		return nil, fmt.Errorf("genesis: %w", err)
+		return fmt.Errorf("genesis: %w", err)
 	}
 	if n.genesis, err = protocol.ParseGenesis(text); err != nil {
-		return nil, fmt.Errorf("%s: %w", n.cfg.Genesis, err)
+		return fmt.Errorf("%s: %w", n.cfg.Genesis, err)
 	}
-	id, ok := n.genesis.Member(n.cfg.Member)
-	if !ok {
-		return nil, fmt.Errorf("member is %q, which %s does not name", n.cfg.Member, n.cfg.Genesis)
-	}
-	n.self = id
-	return quorum.NewCommittee(n.genesis)
+	return nil
 }
 
-func (n *Node) openStore(c *quorum.Committee) error {
+func (n *Node) openStore() error {
+	founding, err := quorum.NewCommittee(n.genesis)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
 		return err
 	}
@@ -133,39 +134,26 @@ func (n *Node) openStore(c *quorum.Committee) error {
 	if err != nil {
 		return err
 	}
-	n.store, err = store.Open(db, c, n.genesis.Params, network, n.cfg.Member)
+	n.store, err = store.Open(db, founding, network, n.cfg.Member)
 	return err
 }
 
 // join makes the machines and the host, which need each other.
-func (n *Node) join(c *quorum.Committee) error {
-	signer, err := setup.LoadSigner(n.cfg.SigningKey)
+func (n *Node) join() error {
+	metrics, err := actors.NewMetrics(n.registry)
 	if err != nil {
 		return err
 	}
-	metrics, err := actors.NewMetrics(n.registry, c, n.self)
-	if err != nil {
-		return err
-	}
-	net := &network{
-		committee: c, limit: wire.MaxMessage(n.genesis.Params),
-		logger: n.logger.With("part", "network"),
-	}
+	net := &network{logger: n.logger.With("part", "network")}
 	n.machines = actors.New(actors.Config{
-		Witness: witness.Config{
-			Epochs: quorum.NewEpochs(c), Self: n.self, Signer: signer,
-			Seed: uint64(time.Now().UnixNano()),
-		},
-		Chronos: chronos.Config{
-			Epochs: quorum.NewEpochs(c), Self: n.self, Signer: signer,
-			Seed: uint64(time.Now().UnixNano()),
-		},
-		Store: n.store, Network: net, Metrics: metrics, Fatal: n.fail, Consult: n.consult,
+		Witness: witness.Config{Signer: n.signer, Seed: uint64(time.Now().UnixNano())},
+		Chronos: chronos.Config{Signer: n.signer, Seed: uint64(time.Now().UnixNano())},
+		Store:   n.store, Network: net, Metrics: metrics, Fatal: n.fail, Begun: n.begun, Consult: n.consult,
 		Clock:  func() protocol.Micros { return protocol.Micros(time.Now().UnixMicro()) },
 		Logger: n.logger.With("part", "witness"),
 	})
 	net.machines = n.machines
-	hostConfig, err := n.hostConfig()
+	hostConfig, err := n.hostConfig(n.store.Epochs())
 	if err != nil {
 		return err
 	}
@@ -175,66 +163,6 @@ func (n *Node) join(c *quorum.Committee) error {
 	}
 	net.host = n.host
 	return nil
-}
-
-func (n *Node) hostConfig() (*p2p.Config, error) {
-	key, err := setup.LoadPeerKey(n.cfg.PeerKey)
-	if err != nil {
-		return nil, err
-	}
-	network, err := n.genesis.ID()
-	if err != nil {
-		return nil, err
-	}
-	c := &p2p.Config{
-		NetworkID: network, Key: key, Self: int(n.self),
-		MaxMessage: wire.MaxMessage(n.genesis.Params),
-		Logger:     n.logger.With("part", "p2p"), Registerer: n.registry,
-	}
-	for i := range n.genesis.Members {
-		m := &n.genesis.Members[i]
-		id, err := peer.Decode(m.PeerID)
-		if err != nil {
-			return nil, fmt.Errorf("genesis: members[%d].peer_id: %w", i, err)
-		}
-		addrs, err := parseAddrs(m.Addrs)
-		if err != nil {
-			return nil, fmt.Errorf("genesis: members[%d].addrs: %w", i, err)
-		}
-		c.Members = append(c.Members, p2p.Member{Number: i, Name: m.Name, ID: id, Addrs: addrs})
-	}
-	self := c.Members[n.self]
-	if id, err := peer.IDFromPrivateKey(key); err != nil || id != self.ID {
-		return nil, errors.Join(err, fmt.Errorf("the peer key is that of %s, the genesis names %s for %s", id, self.ID, self.Name))
-	}
-	c.Listen = self.Addrs
-	for name, addr := range n.cfg.P2PDial {
-		i := slices.IndexFunc(c.Members, func(m p2p.Member) bool { return m.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("p2p.dial: %s is not a member", name)
-		}
-		if c.Members[i].Addrs, err = parseAddrs([]string{addr}); err != nil {
-			return nil, fmt.Errorf("p2p.dial: %s: %w", name, err)
-		}
-	}
-	if len(n.cfg.P2PListen) > 0 {
-		if c.Listen, err = parseAddrs(n.cfg.P2PListen); err != nil {
-			return nil, fmt.Errorf("p2p.listen: %w", err)
-		}
-	}
-	return c, nil
-}
-
-func parseAddrs(texts []string) ([]multiaddr.Multiaddr, error) {
-	var out []multiaddr.Multiaddr
-	for _, t := range texts {
-		a, err := multiaddr.NewMultiaddr(t)
-		if err != nil {
-			return nil, fmt.Errorf("%q is not a multiaddr such as /ip4/127.0.0.1/tcp/9401: %w", t, err)
-		}
-		out = append(out, a)
-	}
-	return out, nil
 }
 
 // fail notes why the node cannot go on.

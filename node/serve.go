@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strataos/strataos/node/api"
-	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // Limits of the HTTP server.
@@ -27,12 +26,12 @@ const (
 	sweepEvery = time.Hour
 )
 
-func (n *Node) openAPI(c *quorum.Committee) error {
+func (n *Node) openAPI() error {
 	var err error
 	n.api, err = api.New(api.Deps{
-		Genesis: n.genesis, Committee: c, Self: n.self,
+		Genesis: n.genesis, Epochs: n.epochs, Self: n.self, Name: n.cfg.Member,
 		Submitter: n.machines.Gateway(), Lookup: n.store, Records: n.store.Records(),
-		Ledger: n.store,
+		Ledger: n.store, Accord: n.store,
 		Status: n.machines.Status, Order: n.machines.Order, Reachable: n.host.Reachable, Wait: n.machines.Wait,
 		Tokens: n.tokens, Version: Version(), Now: time.Now,
 		Logger: n.logger.With("part", "api"), Registry: n.registry,
@@ -80,6 +79,10 @@ func (n *Node) watch() {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "strata_chronos_unordered", Help: "Certified entries that wait for their places in the ledger.",
 		}, func() float64 { return float64(n.machines.Order().Unordered) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "strata_accord_open", Help: "Proposals that are open in the ledger at this node.",
+		}, func() float64 { return float64(n.machines.Order().Open) }),
+		&handlerFigures{n.deliverer.Status},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "strata_chronos_halted", Help: "1 if this node's ledger is halted by a fork alarm.",
 		}, func() float64 {

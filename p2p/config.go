@@ -65,8 +65,8 @@ type Config struct {
 	Listen    []multiaddr.Multiaddr
 	// Members are those that there are at first; see SetMembers.
 	Members []Member
-	// Self is this peer's number, or -1 if it is no member, or not yet. It is
-	// never linked to itself, even where the members' list has another ID for it.
+	// Self is this peer's number at first, or -1 if it is no member, or not yet. It
+	// is never linked to itself, even where the list has another ID for it.
 	Self int
 	// Observers are peers that may connect without being members.
 	Observers []peer.ID

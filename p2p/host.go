@@ -66,7 +66,7 @@ func New(cfg Config, handler Handler) (*Host, error) {
 		h.stop()
 		return nil, errors.Join(fmt.Errorf("p2p: gossip: %w", err), h.host.Close())
 	}
-	if err := h.SetMembers(cfg.Members); err != nil {
+	if err := h.SetMembers(cfg.Self, cfg.Members); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	h.host.SetStreamHandler(h.protocol("direct"), h.serveDirect)

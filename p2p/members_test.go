@@ -15,7 +15,7 @@ import (
 func (m *mesh) setMembers(members []Member, hosts ...int) {
 	m.t.Helper()
 	for _, i := range hosts {
-		if err := m.hosts[i].SetMembers(members); err != nil {
+		if err := m.hosts[i].SetMembers(i, members); err != nil {
 			m.t.Fatal(err)
 		}
 	}
@@ -179,19 +179,19 @@ func TestSetMembersRefuses(t *testing.T) {
 	m := newMesh(t, 3)
 	m.startAll()
 	twice := append(slices.Clone(m.members), m.members[1])
-	if err := m.hosts[0].SetMembers(twice); err == nil {
+	if err := m.hosts[0].SetMembers(0, twice); err == nil {
 		t.Error("a member is taken twice")
 	}
 	for i := 1; i < 3; i++ {
 		eventually(t, "all is as before", m.hears(i, 0, fmt.Sprintf("to %d", i)))
 	}
 	m.stop(1)
-	if err := m.hosts[0].SetMembers(m.members[:2]); err != nil {
+	if err := m.hosts[0].SetMembers(0, m.members[:2]); err != nil {
 		t.Fatal(err)
 	}
 	h := m.hosts[0]
 	m.stop(0)
-	if err := h.SetMembers(m.members); err != nil {
+	if err := h.SetMembers(0, m.members); err != nil {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -23,11 +23,12 @@ func (p *peers) link(member int) *link {
 	return p.links[member]
 }
 
-// SetMembers has the host talk to these members from now on. Who is not among
-// them any more is disconnected, and refused as a stranger; who is new is
-// dialled; who has another ID is somebody else. Connections that can stay do.
-// An error says that the list is none, and changes nothing.
-func (h *Host) SetMembers(members []Member) error {
+// SetMembers has the host talk to these members from now on, and be the one with
+// the number self, or none with -1. Who is not among them any more is disconnected,
+// and refused as a stranger; who is new is dialled; who has another ID is somebody
+// else. Connections that can stay do. An error says that the list is none, and
+// changes nothing.
+func (h *Host) SetMembers(self int, members []Member) error {
 	if err := h.checkMembers(members); err != nil {
 		return err
 	}
@@ -37,7 +38,7 @@ func (h *Host) SetMembers(members []Member) error {
 		return nil
 	}
 	old := h.peers.Load()
-	next := &peers{self: h.cfg.Self, index: map[peer.ID]int{}}
+	next := &peers{self: self, index: map[peer.ID]int{}}
 	var fresh []*link
 	for i := range members {
 		m := &members[i]
@@ -45,10 +46,7 @@ func (h *Host) SetMembers(members []Member) error {
 		if m.Number >= len(next.links) {
 			next.links = append(next.links, make([]*link, m.Number+1-len(next.links))...)
 		}
-		if m.ID == h.host.ID() {
-			next.self = m.Number
-		}
-		if m.Number == next.self {
+		if m.Number == self {
 			continue
 		}
 		l := old.link(m.Number)

@@ -82,6 +82,19 @@ func CheckJoin(field, network string, roster []Member, e *Epoch, m *Member, repl
 	return t.check(field, m)
 }
 
+// CheckNew reports whether somebody who is to join the network, at whatever time,
+// may: it is itself what a member is, and nobody of the founding committee.
+func (g *Genesis) CheckNew(field string, m *Member) error {
+	if err := checkMember(field, g.Network, m); err != nil {
+		return err
+	}
+	t := taken{}
+	for i := range g.Members {
+		t.add(&g.Members[i], "member "+g.Members[i].Name, false)
+	}
+	return t.check(field, m)
+}
+
 // CheckMove reports whether a member may have another address: m is what the
 // roster is to say of it, with the name and the key that it has.
 func CheckMove(field, network string, roster []Member, e *Epoch, id MemberID, m *Member) error {

@@ -45,6 +45,12 @@ type Member struct {
 	URL string `json:"url,omitempty"`
 }
 
+// Upper bounds of what a network's parameters may allow.
+const (
+	MostBatchEntries = 65_536
+	MostBatchBytes   = 4 << 20
+)
+
 // Params are limits and times that must be the same everywhere, since members
 // refuse batches that break them.
 type Params struct {
@@ -192,8 +198,8 @@ func (p Params) Validate() error {
 		is, min, to int64
 	}{
 		{"max_future_ms", p.MaxFutureMS, 1, 60_000},
-		{"max_batch_entries", int64(p.MaxBatchEntries), 1, 65_536},
-		{"max_batch_bytes", int64(p.MaxBatchBytes), 1 << 10, 4 << 20},
+		{"max_batch_entries", int64(p.MaxBatchEntries), 1, MostBatchEntries},
+		{"max_batch_bytes", int64(p.MaxBatchBytes), 1 << 10, MostBatchBytes},
 		{"max_event_bytes", int64(p.MaxEventBytes), 256, 1 << 20},
 		{"checkpoint_ms", p.CheckpointMS, 10, 3_600_000},
 	} {
@@ -209,15 +215,24 @@ func (p Params) Validate() error {
 
 // ID identifies the network: the SHA-256 of the genesis in canonical JSON.
 func (g *Genesis) ID() (Hash, error) {
+	canonical, err := g.Canonical()
+	if err != nil {
+		return Hash{}, err
+	}
+	return sha256.Sum256(canonical), nil
+}
+
+// Canonical is the genesis in canonical JSON.
+func (g *Genesis) Canonical() ([]byte, error) {
 	raw, err := json.Marshal(g)
 	if err != nil {
-		return Hash{}, fmt.Errorf("genesis: %w", err)
+		return nil, fmt.Errorf("genesis: %w", err)
 	}
 	canonical, err := jcs.Append(nil, raw)
 	if err != nil {
-		return Hash{}, fmt.Errorf("genesis: %w", err)
+		return nil, fmt.Errorf("genesis: %w", err)
 	}
-	return sha256.Sum256(canonical), nil
+	return canonical, nil
 }
 
 // Member returns the number of the member with the given name.

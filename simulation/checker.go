@@ -52,6 +52,10 @@ const maxViolations = 20
 //	             cosigns two roots, or a root that is not durable with it
 //	linearizable what is submitted behind an answer gets a later place
 //	causality    so does what a client says to come after what it has seen
+//	decision     all come to the same decisions at the same places, each proposal to
+//	             one, which are those that the dumb twin comes to; what clients are
+//	             told is what the ledger has
+//	ends         a proposal comes to an end in time of its deadline
 //	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored
@@ -65,8 +69,10 @@ type checker struct {
 	newest     []uint64 // largest certified size of each log
 	acks       []ack
 	ledger     ledgerCheck
+	decisions  decisionCheck
 	// learnt is the event of the run in which a member got evidence against
-	// another: what it had voted for in that turn leaves it behind that.
+	// another, or started with it: what it had voted for in that turn leaves it
+	// before that, or behind.
 	learnt map[[2]protocol.MemberID]uint64
 }
 
@@ -95,7 +101,7 @@ func newChecker(w *world) *checker {
 	return &checker{
 		w: w, certs: map[headKey]protocol.Hash{}, votes: map[voteKey]protocol.Hash{},
 		newest: make([]uint64, w.scenario.Nodes), violations: []Violation{},
-		ledger: newLedgerCheck(w.scenario.Nodes), learnt: map[[2]protocol.MemberID]uint64{},
+		ledger: newLedgerCheck(w.scenario.Nodes), decisions: newDecisionCheck(), learnt: map[[2]protocol.MemberID]uint64{},
 	}
 }
 
@@ -170,8 +176,17 @@ func (c *checker) gave(n *node, r *wire.Range) {
 func (c *checker) votedAgainstEvidence(n *node, msg *wire.Votes) {
 	status := n.machine.Status()
 	for _, v := range msg.Votes {
-		if at, ok := c.learnt[[2]protocol.MemberID{n.id, v.Log}]; status[v.Log].Frozen && (!ok || at != c.w.sched.count) {
+		if at, ok := c.learnt[[2]protocol.MemberID{n.id, v.Log}]; status[v.Log].Frozen && ok && at != c.w.sched.count {
 			c.fail("frozen", "node-%d votes for the log of node-%d at size %d, though it holds evidence against that one", n.id+1, v.Log+1, v.Size)
+		}
+	}
+}
+
+// booted notes what evidence a member starts with.
+func (c *checker) booted(n *node) {
+	for i, st := range n.machine.Status() {
+		if key := [2]protocol.MemberID{n.id, protocol.MemberID(i)}; st.Frozen && c.learnt[key] == 0 {
+			c.learnt[key] = c.w.sched.count
 		}
 	}
 }
@@ -402,6 +417,7 @@ func (c *checker) final() {
 	}
 	c.checkPrefixes()
 	c.checkLedger()
+	c.checkDecisions()
 }
 
 // checkKept demands that a member's certified logs hold all that was
@@ -454,6 +470,7 @@ func (c *checker) checkTimes(n *node) {
 				c.fail("time", "node-%d's batch at %d is not later than the one before", log+1, b.Old)
 			}
 			ends[headKey{log, b.Size()}] = b.Time
+			c.decisions.times[b.Time] = true
 			batches = append(batches, b)
 			at = b.Size()
 		}

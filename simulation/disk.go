@@ -22,12 +22,13 @@ var (
 
 // disk is a member's storage. What is written is visible at once, as it is in
 // a real store, and durable once it is synced; a crash keeps some beginning of
-// what was not. It implements witness.Storage.
+// what was not. Records of one write are kept together, or not at all. It
+// implements witness.Storage.
 type disk struct {
 	storage      // what is visible
 	durable      storage
-	unsynced     []machine.Record
-	rotten       bool // some of what is stored was damaged
+	unsynced     [][]machine.Record // by write
+	rotten       bool               // some of what is stored was damaged
 	full         bool
 	slow         float64 // factor of a sync's time; 1 is normal
 	stalledUntil protocol.Micros
@@ -61,7 +62,7 @@ func (d *disk) write(records []machine.Record) error {
 	if d.full {
 		return errDiskFull
 	}
-	d.unsynced = append(d.unsynced, records...)
+	d.unsynced = append(d.unsynced, records)
 	return d.Apply(records)
 }
 
@@ -70,18 +71,26 @@ func (d *disk) sync() error {
 	if d.full {
 		return errDiskFull
 	}
-	records := d.unsynced
+	return d.keep(len(d.unsynced))
+}
+
+// keep makes the first writes durable that are not, and forgets the others.
+func (d *disk) keep(writes int) error {
+	kept := d.unsynced[:writes]
 	d.unsynced = nil
-	return d.durable.Apply(records)
+	for _, records := range kept {
+		if err := d.durable.Apply(records); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // crash loses what was not synced, but for a beginning that chance chooses.
 func (d *disk) crash(rng *rand.Rand) error {
-	keep := rng.IntN(len(d.unsynced) + 1)
-	if err := d.durable.Apply(d.unsynced[:keep]); err != nil {
+	if err := d.keep(rng.IntN(len(d.unsynced) + 1)); err != nil {
 		return err
 	}
-	d.unsynced = nil
 	d.storage = d.durable.Clone()
 	return nil
 }

@@ -34,11 +34,11 @@ func (h *history) add(b *wire.Batch) {
 	h.tree.Append(tlog.RecordHash(b.Header().Append(nil)))
 	for _, it := range b.Items {
 		// Items of honest machines are canonical, and so are the forger's.
-		e, err := protocol.CheckEvent(it.Body, len(it.Body))
+		hash, err := protocol.CheckBody(it.Kind, it.Body, len(it.Body))
 		if err != nil {
 			return
 		}
-		h.tree.Append(recordHash(protocol.Entry{Kind: it.Kind, Hash: e.Hash, Time: b.Time}))
+		h.tree.Append(recordHash(protocol.Entry{Kind: it.Kind, Hash: hash, Time: b.Time}))
 	}
 	h.batches = append(h.batches, b)
 }

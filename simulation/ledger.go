@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"crypto/sha256"
+
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
@@ -22,7 +24,7 @@ type stretch struct {
 	log   protocol.MemberID
 	old   uint64
 	count uint64
-	first protocol.Hash // of its entries, so that other entries are noticed
+	first protocol.Hash // of its entries, so that other entries are noticed; of all, if nobody has signed them
 }
 
 func newLedgerCheck(int) ledgerCheck {
@@ -40,10 +42,10 @@ func (c *checker) ordered(n *node, e chronos.Ordered) {
 			c.fail("ledger", "node-%d goes on at place %d behind %d", n.id+1, r.Position, n.ordered)
 		}
 		n.ordered = r.Position + uint64(len(r.Entries))
-		got := stretch{r.Log, r.Old, uint64(len(r.Entries)), r.Entries[0].Hash}
+		got := stretch{r.Log, r.Old, uint64(len(r.Entries)), digest(r)}
 		if want, ok := c.ledger.runs[r.Position]; ok && want != got || !ok && r.Position != c.ledger.size {
-			c.fail("ledger", "node-%d has leaf %d of node-%d at place %d, another member has leaf %d of node-%d there",
-				n.id+1, r.Old+1, r.Log+1, r.Position, want.old+1, want.log+1)
+			c.fail("ledger", "node-%d has leaf %d of %s at place %d, another member has leaf %d of %s there, or another entry",
+				n.id+1, r.Old+1, c.nameOf(r.Log), r.Position, want.old+1, c.nameOf(want.log))
 			return
 		}
 		c.ledger.runs[r.Position] = got
@@ -53,6 +55,18 @@ func (c *checker) ordered(n *node, e chronos.Ordered) {
 	c.w.stats.Ledger = int(c.ledger.size)
 	c.w.trace.note(c.w.sched.now, traceOrder, int(n.id), nil, e.Size)
 	c.w.trace.say(c.w.sched.now, int(n.id), "has ordered %d entries", e.Size)
+}
+
+// digest is what a run is told from another by.
+func digest(r *chronos.Run) protocol.Hash {
+	if r.Log != protocol.Accord || len(r.Entries) == 1 {
+		return r.Entries[0].Hash
+	}
+	h := sha256.New()
+	for _, e := range r.Entries {
+		h.Write(e.Hash[:])
+	}
+	return protocol.Hash(h.Sum(nil))
 }
 
 // answered sees the place that an anchor is answered with: behind all that had
@@ -136,10 +150,10 @@ func (c *checker) checkLedger() {
 
 func (c *checker) walkLedger(n *node) {
 	place := map[key]uint64{} // by log and old
-	at := make([]uint64, len(c.w.nodes))
+	at := map[protocol.MemberID]uint64{}
 	for _, r := range n.disk.ledger.Runs() {
 		if r.Old < at[r.Log] {
-			c.fail("ledger", "node-%d's batch at %d comes behind a later one of that log", r.Log+1, r.Old)
+			c.fail("ledger", "%s's batch at %d comes behind a later one of that log", c.nameOf(r.Log), r.Old)
 		}
 		at[r.Log] = r.Old + 1
 		place[key{r.Log, r.Old}] = r.Position

@@ -21,6 +21,7 @@ type liar struct {
 	forgery forgery
 	rounds  rounds
 	puppet  puppet
+	known   []protocol.Proposal
 	stopped bool
 }
 
@@ -53,6 +54,10 @@ var behaviours = map[string]behaviour{
 	"hoard":       {"keeps certificates from all but a few members", nil},
 	"hide-parents": {"authors a log whose batches name few parents or old ones, and claim rounds without a past for them",
 		(*liar).hideParents},
+	"two-votes": {"votes for and against everything that is proposed", nil},
+	"copycat":   {"puts the proposals and votes of others into its own log, and proposes what they propose in its own name", nil},
+	"meddle":    {"proposes, votes, withdraws and reports what is not its to, too early, too late or again", (*liar).meddle},
+	"hurry":     {"dates its batches as far ahead as others take them, so that proposals expire early", (*liar).hurry},
 }
 
 // attackEvery is the mean time between two attacks of a liar.
@@ -93,6 +98,8 @@ func (l *liar) prepare() {
 		l.n.clock.jump(-between(l.rng, protocol.Second, 86_400*protocol.Second))
 	case l.does["early"]:
 		l.n.clock.jump(between(l.rng, protocol.Second, 3_600*protocol.Second))
+	case l.does["hurry"]:
+		l.n.clock.jump(l.w.params.MaxFuture() * 9 / 10)
 	}
 }
 
@@ -173,7 +180,7 @@ func (l *liar) heard(_ protocol.MemberID, data []byte) {
 			l.heardOf[l.rng.IntN(maxHeard)] = data
 		}
 	}
-	if l.stopped || !l.does["double-vote"] && !l.does["change"] && !l.does["hide-parents"] {
+	if l.stopped || !l.listens() {
 		return
 	}
 	m, err := l.w.decoded.read(data, l.w.maxMessage)
@@ -188,12 +195,23 @@ func (l *liar) heard(_ protocol.MemberID, data []byte) {
 	if !ok || !l.w.committee.Has(b.Author) || b.Author == l.n.id {
 		return
 	}
+	l.overhear(b)
 	if l.does["double-vote"] {
 		l.voteFor(b)
 	}
 	if l.does["change"] {
 		l.change(b)
 	}
+}
+
+// listens reports whether the liar makes something of what it hears.
+func (l *liar) listens() bool {
+	for _, name := range []string{"double-vote", "change", "hide-parents", "two-votes", "copycat", "meddle"} {
+		if l.does[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // change passes on a batch as its author never signed it.

@@ -202,6 +202,9 @@ func (l *load) take(id uint64) *submission {
 
 func (l *load) resolved(n *node, e witness.Resolved) {
 	for _, it := range e.Items {
+		if l.w.council.resolved(n, e, it) {
+			continue
+		}
 		s := l.waiting[it.ID]
 		if s != nil && s.ordered && n.liar == nil {
 			l.w.check.acknowledged(n, e, it)
@@ -225,6 +228,10 @@ func (l *load) resolved(n *node, e witness.Resolved) {
 }
 
 func (l *load) refused(id uint64, node protocol.MemberID) {
+	if l.w.council.refused(id) {
+		l.w.trace.note(l.w.sched.now, traceRefuse, int(node), nil, id)
+		return
+	}
 	if s := l.take(id); s != nil {
 		l.unanswered(s, "is refused")
 		l.w.stats.Refused++
@@ -233,6 +240,10 @@ func (l *load) refused(id uint64, node protocol.MemberID) {
 }
 
 func (l *load) withdrawn(e witness.Withdrawn, node protocol.MemberID) {
+	if l.w.council.withdrawn(e) {
+		l.w.trace.note(l.w.sched.now, traceRefuse, int(node), nil, e.ID)
+		return
+	}
 	l.timedOut(e.ID, node)
 }
 
@@ -284,6 +295,7 @@ func (l *load) ordered(n *node, e chronos.Ordered) {
 
 // interrupted answers what waited at a member that has stopped.
 func (l *load) interrupted(node protocol.MemberID) {
+	l.w.council.interrupted(node)
 	for id, s := range l.waiting {
 		if s.node == node {
 			l.take(id)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/quorum"
@@ -23,6 +24,7 @@ type node struct {
 	id      protocol.MemberID
 	machine *witness.Machine
 	order   *chronos.Machine
+	voter   *accord.Machine
 	disk    disk
 	clock   clock
 	liar    *liar // nil for an honest member
@@ -43,6 +45,7 @@ type node struct {
 
 	witness cell[witness.Input]
 	chronos cell[chronos.Input]
+	accord  cell[accord.Input]
 	journal []entry
 	writing bool
 	stuck   func() // the end of a write that a stall holds up
@@ -52,6 +55,7 @@ type node struct {
 const (
 	nameWitness uint64 = iota
 	nameChronos
+	nameAccord
 )
 
 // entry is a Persist in the journal, and who is told that it is durable.
@@ -76,6 +80,13 @@ func (n *node) wire() {
 		},
 		checkBounds: func() error { return n.order.CheckBounds() },
 	}
+	n.accord = cell[accord.Input]{
+		n: n, name: nameAccord, tick: accord.Tick{}, carryOut: n.carryOutAccord,
+		step: func(now protocol.Micros, in ...accord.Input) ([]machine.Effect, error) {
+			return n.voter.Step(now, in...)
+		},
+		checkBounds: func() error { return n.voter.CheckBounds() },
+	}
 }
 
 // boot starts the member from its disk.
@@ -84,16 +95,19 @@ func (n *node) boot() {
 	n.journal, n.writing, n.stuck = nil, false, nil
 	n.witness.reset()
 	n.chronos.reset()
-	err := n.start()
+	n.accord.reset()
+	open, err := n.start()
 	n.w.trace.note(n.w.sched.now, traceBoot, int(n.id), nil, uint64(n.life))
 	if err != nil {
 		n.halt(err)
 		return
 	}
 	n.up, n.bootedAt, n.behind, n.ordered = true, n.w.sched.now, true, 0
+	n.w.check.booted(n)
 	n.w.trace.say(n.w.sched.now, int(n.id), "starts")
 	n.witness.post(&n.witness.internal, witness.Start{})
 	n.chronos.post(&n.chronos.internal, chronos.Start{})
+	n.accord.post(&n.accord.internal, accord.Start{Open: open})
 	for i := range n.w.nodes {
 		if i != int(n.id) {
 			// Its peers notice that it is back, and it that they are there.
@@ -105,14 +119,14 @@ func (n *node) boot() {
 	}
 }
 
-// start makes the member's machines from its disk.
-func (n *node) start() (err error) {
+// start makes the member's machines from its disk, and reads what is open there.
+func (n *node) start() (open []accord.Case, err error) {
 	n.machine, err = witness.New(witness.Config{
 		Epochs: quorum.NewEpochs(n.w.committee), Self: n.id,
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	epochs, err := n.disk.ledger.Epochs(n.w.committee)
 	if err != nil {
@@ -122,7 +136,11 @@ func (n *node) start() (err error) {
 		Epochs: epochs, Self: n.id,
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
-	return err
+	if err != nil {
+		return nil, err
+	}
+	n.voter = accord.New(accord.Config{Self: n.id, Name: n.w.committee.Name(n.id), NameOf: n.w.committee.Name})
+	return n.disk.OpenCases()
 }
 
 // crash stops the member at once.
@@ -132,7 +150,7 @@ func (n *node) crash(why string) {
 	}
 	n.w.trace.note(n.w.sched.now, traceCrash, int(n.id), []byte(why))
 	n.w.trace.say(n.w.sched.now, int(n.id), "stops: %s", why)
-	n.up, n.machine, n.order = false, nil, nil
+	n.up, n.machine, n.order, n.voter = false, nil, nil, nil
 	n.life++
 	if err := n.disk.crash(n.rng); err != nil {
 		n.w.check.fail("storage", "node-%d: %v", n.id+1, err)
@@ -206,6 +224,9 @@ func (n *node) carryOutWitness(e machine.Effect) {
 		n.sendRange(e)
 	case witness.Extended:
 		n.chronos.post(&n.chronos.internal, chronos.Extended{Batches: e.Batches})
+		if acts := accord.Acting(e.Batches); len(acts) > 0 {
+			n.accord.post(&n.accord.internal, accord.Extended{Batches: acts})
+		}
 	case witness.Heard:
 		n.chronos.post(&n.chronos.internal, chronos.Heard(e))
 	case witness.Advanced:
@@ -237,12 +258,25 @@ func (n *node) carryOutChronos(e machine.Effect) {
 	case chronos.Ordered:
 		n.w.check.ordered(n, e)
 		n.w.load.ordered(n, e)
+		if e.Settles() {
+			n.accord.post(&n.accord.internal, accord.Settled{Changes: e.Changes, Seen: e.Seen})
+			n.w.council.settled(n, e.Changes)
+		}
 	case chronos.Checkpointed:
 		n.w.check.checkpointed(n, e.Cert)
 	case chronos.Alarm:
 		n.w.check.alarmed(n, e)
 	case chronos.Halted:
 		n.w.check.haltedLedger(n, e)
+	}
+}
+
+func (n *node) carryOutAccord(e machine.Effect) {
+	switch e := e.(type) {
+	case accord.Consult:
+		n.w.council.consulted(n, e.Proposal)
+	case accord.Cast:
+		n.w.council.cast(n, e)
 	}
 }
 
@@ -341,6 +375,7 @@ func (n *node) unstick(life int) {
 func (n *node) goOn() {
 	n.witness.goOn()
 	n.chronos.goOn()
+	n.accord.goOn()
 	n.unstick(n.life)
 }
 

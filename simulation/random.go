@@ -20,6 +20,7 @@ const (
 	streamFaults
 	streamLiars
 	streamMachines
+	streamCouncil
 )
 
 func newStream(seed uint64, s stream) *rand.Rand {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/accord"
 )
 
 // Options say how a run is watched.
@@ -59,6 +60,10 @@ func Run(ctx context.Context, s *Scenario, seed uint64, o Options) (*Result, err
 	w.sched.run(healed+s.Settle.micros(), func() bool { return stop() || w.converged() })
 	converged := w.sched.now - healed
 	if len(w.check.violations) == 0 && w.converged() {
+		w.convergedAt = w.sched.now
+		w.endProposals(stop)
+	}
+	if w.convergedAt > 0 && len(w.check.violations) == 0 {
 		w.probe(stop)
 	}
 	if err := ctx.Err(); err != nil {
@@ -96,6 +101,7 @@ func (w *world) begin() {
 		}
 	}
 	w.load.start()
+	w.council.start()
 	w.faults.start()
 }
 
@@ -112,16 +118,49 @@ func (w *world) heal() {
 	}
 }
 
+// endProposals demands that what is open when all have converged comes to an end,
+// in time of its deadline. Nothing else happens, so that the network has to see to
+// it by itself.
+func (w *world) endProposals(stop func() bool) {
+	open := func() (first *node, cases []accord.Case) {
+		for _, n := range w.nodes {
+			if n.liar == nil && n.up && n.disk.ledger.Accord.Open() > 0 {
+				cases, err := n.disk.OpenCases()
+				if err != nil {
+					return nil, nil // it stops, and that is told
+				}
+				return n, cases
+			}
+		}
+		return nil, nil
+	}
+	_, cases := open()
+	until := w.sched.now
+	for i := range cases {
+		until = max(until, cases[i].Proposal.Deadline)
+	}
+	w.sched.run(until+endBound, func() bool {
+		n, _ := open()
+		return stop() || n == nil
+	})
+	if n, cases := open(); n != nil && len(w.check.violations) == 0 {
+		w.check.fail("ends", "proposal %s is open at node-%d, %s behind its deadline: %s",
+			cases[0].Proposal.ID, n.id+1, text(w.sched.now-cases[0].Proposal.Deadline), w.standing())
+	}
+}
+
 // Times within which a member must answer once all is well again.
 const (
 	attestBound = 5 * protocol.Second
 	anchorBound = 10 * protocol.Second
+	acceptBound = 15 * protocol.Second
 )
 
 // probe demands that every honest member still does what it is there for: that
 // all agree on what has been says nothing about what comes next. Each is given
-// an event and an anchor, whose clients wait for as long as it takes, and then
-// all must agree again. One whose log was stopped by evidence takes nothing.
+// an event and an anchor, whose clients wait for as long as it takes, and all a
+// proposal that all accept, and then all must agree again. One whose log was stopped
+// by evidence takes nothing.
 func (w *world) probe(stop func() bool) {
 	w.trace.say(w.sched.now, -1, "every member is asked once more")
 	asked := w.sched.now
@@ -131,6 +170,7 @@ func (w *world) probe(stop func() bool) {
 			w.load.probe(n)
 		}
 	}
+	w.council.probe()
 	waits := func(anchors bool) func() bool {
 		return func() bool { return stop() || w.load.probed(anchors) == nil }
 	}
@@ -138,6 +178,11 @@ func (w *world) probe(stop func() bool) {
 	w.demand(false, attestBound)
 	w.sched.run(asked+anchorBound, waits(true))
 	w.demand(true, anchorBound)
+	w.sched.run(asked+acceptBound, func() bool { return stop() || w.council.probed() == nil })
+	if p := w.council.probed(); p != nil && len(w.check.violations) == 0 {
+		w.check.fail("liveness", "a proposal that node-%d was given when all was well, and that all accept, is not decided after %s: %s",
+			p.node+1, text(acceptBound), w.standing())
+	}
 	w.sched.run(w.sched.now+w.scenario.Settle.micros(), func() bool { return stop() || w.converged() })
 }
 

@@ -32,6 +32,7 @@ func Scale(ctx context.Context, s *Scenario, sizes []int, seed uint64, progress 
 		sized := *s
 		sized.Resize(n)
 		sized.Duration = scaleDuration(s.Duration, n)
+		sized.Load.Proposals = 0 // each brings as many votes as there are members
 		r, err := Run(ctx, &sized, seed, Options{})
 		if err != nil {
 			return nil, err

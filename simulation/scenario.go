@@ -62,6 +62,9 @@ type LoadSettings struct {
 	// Anchors is the share of events, 0 to 1, whose clients wait for a place in
 	// the ledger.
 	Anchors float64 `toml:"anchors"`
+	// Proposals is how often, as a share of the rate, clients put something to the
+	// vote, one or several at once.
+	Proposals float64 `toml:"proposals"`
 }
 
 // NetworkSetting says what links are like.
@@ -180,7 +183,7 @@ func Parse(name string, text []byte) (*Scenario, error) {
 	}
 	s := &Scenario{
 		Name: name, Nodes: 4, Duration: Duration(15 * time.Second), Settle: Duration(60 * time.Second),
-		Load:    LoadSettings{Rate: 20, EventBytes: 128, Timeout: Duration(time.Second), Anchors: 0.25},
+		Load:    LoadSettings{Rate: 20, EventBytes: 128, Timeout: Duration(time.Second), Anchors: 0.25, Proposals: 0.025},
 		Network: NetworkSetting{Profile: "lan", Jitter: 0.2},
 		Disk:    DiskSettings{Sync: Duration(400 * time.Microsecond)},
 	}
@@ -235,7 +238,8 @@ func (s *Scenario) Validate() error {
 		field     string
 		is, limit float64
 	}{
-		{"load.rate", s.Load.Rate, 1e5}, {"load.anchors", s.Load.Anchors, 1}, {"load.event_bytes", float64(s.Load.EventBytes), 4096},
+		{"load.rate", s.Load.Rate, 1e5}, {"load.anchors", s.Load.Anchors, 1}, {"load.proposals", s.Load.Proposals, 1},
+		{"load.event_bytes", float64(s.Load.EventBytes), 4096},
 		{"network.jitter", s.Network.Jitter, 3}, {"network.bandwidth_mbit", s.Network.BandwidthMbit, 1e6},
 		{"network.loss", c.Loss, 1}, {"network.duplicate", c.Duplicate, 1}, {"network.reorder", c.Reorder, 1},
 		{"network.corrupt", c.Corrupt, 1}, {"network.lossy_members", s.Network.LossyMembers, 1},

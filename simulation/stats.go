@@ -18,13 +18,18 @@ type Stats struct {
 	Ordered      int `json:"ordered"`      // anchors answered with their places in the ledger
 	Ledger       int `json:"ledger"`       // entries of the ledger
 	Checkpoints  int `json:"checkpoints"`  // distinct certificates of the ledger
-	Accusations  int `json:"accusations"`
-	Alarms       int `json:"alarms"` // cosignatures of another ledger that were noticed
-	Blames       int `json:"blames"`
-	Rejected     int `json:"rejected"`   // messages that could not be read
-	Overflowed   int `json:"overflowed"` // messages that an inbox had no room for
-	Messages     int `json:"messages"`
-	Bytes        int `json:"bytes"`
+	// Proposed counts what clients have proposed, Votes those of honest members
+	// and of liars' machines, and Decided what came of proposals, by status.
+	Proposed    int            `json:"proposed"`
+	Votes       int            `json:"votes"`
+	Decided     map[string]int `json:"decided"`
+	Accusations int            `json:"accusations"`
+	Alarms      int            `json:"alarms"` // cosignatures of another ledger that were noticed
+	Blames      int            `json:"blames"`
+	Rejected    int            `json:"rejected"`   // messages that could not be read
+	Overflowed  int            `json:"overflowed"` // messages that an inbox had no room for
+	Messages    int            `json:"messages"`
+	Bytes       int            `json:"bytes"`
 	// Faults counts what went wrong, by kind, and FaultPairs how often a kind
 	// began while another was at work.
 	Faults     map[string]int `json:"faults"`
@@ -79,7 +84,8 @@ type Mark struct {
 
 func newStats(nodes int) *Stats {
 	return &Stats{
-		Faults: map[string]int{}, FaultPairs: map[string]int{}, active: map[string]int{},
+		Decided: map[string]int{},
+		Faults:  map[string]int{}, FaultPairs: map[string]int{}, active: map[string]int{},
 		Nodes: make([]NodeStats, nodes),
 	}
 }

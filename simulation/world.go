@@ -35,12 +35,16 @@ type world struct {
 	maxMessage int
 	decoded    *decoded
 
-	nodes  []*node
-	net    *network
-	load   *load
-	check  *checker
-	stats  *Stats
-	faults *injector
+	nodes []*node
+	net   *network
+	load  *load
+	// council is who uses Accord.
+	council *council
+	check   *checker
+	stats   *Stats
+	faults  *injector
+	// convergedAt is when all had converged first, behind the faults; 0 before.
+	convergedAt protocol.Micros
 }
 
 func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
@@ -51,7 +55,7 @@ func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
 	}
 	w.stats = newStats(s.Nodes)
 	w.check = newChecker(w)
-	w.load = newLoad(w)
+	w.load, w.council = newLoad(w), newCouncil(w)
 	var err error
 	if w.net, err = newNetwork(w, s); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ before.`,
 	f.StringVar(&key, "idempotency-key", "", "repeating the command with the same key and event gives the same answer")
 	f.StringVarP(&out, "out", "o", "", "file to write the answer to")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		event, err := attestEvent(cmd, args, eventType, payload, metadata)
+		event, err := eventOf(cmd, args, eventType, payload, metadata)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ before.`,
 		if key != "" {
 			headers["Idempotency-Key"] = key
 		}
-		answer, err := attestAny(cmd.Context(), to, body, headers)
+		answer, err := askAny(cmd.Context(), to, "/v1/witness/attest", body, headers)
 		if err != nil {
 			return err
 		}
@@ -79,11 +79,11 @@ before.`,
 	return cmd
 }
 
-// attestAny asks the nodes in turn, for as long as it is certain that the event
-// is in none of their logs.
-func attestAny(ctx context.Context, to *target, body []byte, headers map[string]string) (answer []byte, err error) {
+// askAny asks the nodes in turn, for as long as it is certain that what is to be
+// put on record is in none of their logs.
+func askAny(ctx context.Context, to *target, path string, body []byte, headers map[string]string) (answer []byte, err error) {
 	for _, url := range to.urls {
-		answer, err = call(ctx, "POST", url+"/v1/witness/attest", to.token, body, headers)
+		answer, err = call(ctx, "POST", url+path, to.token, body, headers)
 		if err == nil || !elsewhere(err) {
 			break
 		}
@@ -102,15 +102,15 @@ func elsewhere(err error) bool {
 	return errors.As(err, &refused) && refused.Status == http.StatusServiceUnavailable && refused.Details["definite"] == true
 }
 
-// attestEvent puts the event together from a file or from flags.
-func attestEvent(cmd *cobra.Command, args []string, eventType, payload, metadata string) (json.RawMessage, error) {
+// eventOf puts an event, or an action, together from a file or from flags.
+func eventOf(cmd *cobra.Command, args []string, eventType, payload, metadata string) (json.RawMessage, error) {
 	switch {
 	case len(args) == 1 && eventType != "":
-		return nil, errors.New("give the event as a file or by --type, not both")
+		return nil, errors.New("give a file or --type, not both")
 	case len(args) == 1:
 		return readInput(args[0], cmd.InOrStdin())
 	case eventType == "":
-		return nil, errors.New("give the event as a file, or by --type and --payload")
+		return nil, errors.New("give a file, or --type and --payload")
 	}
 	event := map[string]any{"type": eventType, "payload": json.RawMessage(payload)}
 	if metadata != "" {

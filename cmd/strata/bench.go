@@ -37,13 +37,14 @@ func newBench() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Measure how long attestations take at a rate",
-		Long: `Sends attestations to nodes and measures how long they take.
+		Short: "Measure how long attestations, anchors or decisions take at a rate",
+		Long: `Sends attestations, anchors or proposals to nodes and measures how long they take.
 
 With --rate the loop is open: events arrive at that rate whatever the nodes do,
 and latency counts from when an event was meant to be sent, so that waiting in
 line shows. Without, --clients each send one event after the other.`,
 		Example: `  strata bench --rate 1000 --for 30s
+  strata bench --propose --rate 200
   strata bench --clients 64 --json
   strata bench --url http://127.0.0.1:8401 --token "$TOKEN" --rate 500`,
 		Args: cobra.NoArgs,
@@ -57,7 +58,8 @@ line shows. Without, --clients each send one event after the other.`,
 	f.DurationVar(&cfg.Warmup, "warmup", 2*time.Second, "how long to send before measuring")
 	f.IntVar(&cfg.EventBytes, "event-bytes", load.DefaultEventBytes, "size of an event")
 	f.BoolVar(&cfg.Anchor, "anchor", false, "send anchors and wait until they are ordered, instead of attesting events")
-	f.DurationVar(&cfg.Timeout, "timeout", time.Second, "how long to wait for a quorum, up to 5s")
+	f.BoolVar(&cfg.Propose, "propose", false, "send proposals and wait until they are decided; the nodes must accept "+load.ProposedType+", as those of strata dev do")
+	f.DurationVar(&cfg.Timeout, "timeout", time.Second, "how long to wait for a quorum, a place or a decision, up to 5s")
 	f.Uint64Var(&cfg.Seed, "seed", 0, "makes events reproducible; 0 draws one")
 	f.IntVar(&cfg.Verify, "verify", 0, "check every Nth answer")
 	f.IntVar(&procs, "procs", 1, "processors to use; few leave more to nodes on the same machine")
@@ -79,7 +81,7 @@ line shows. Without, --clients each send one event after the other.`,
 			return err
 		}
 		if r.Sent > 0 && r.OK == 0 {
-			return failedf("none of %d events was attested", r.Sent)
+			return failedf("none of %d requests was answered well", r.Sent)
 		}
 		return nil
 	}

@@ -58,7 +58,7 @@ func callWith(ctx context.Context, client *http.Client, method, url, token strin
 	if err != nil {
 		return nil, failed(err)
 	}
-	if res.StatusCode == http.StatusOK {
+	if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusAccepted {
 		return text, nil
 	}
 	var answer struct {

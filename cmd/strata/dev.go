@@ -294,12 +294,12 @@ func devToken(data string) (string, error) {
 	tokens := filepath.Join(data, devTokens)
 	if old, err := readDev(data); err == nil {
 		if known, err := auth.Open(tokens, nil); err == nil {
-			if _, err := known.Authenticate("Bearer "+old.Token, time.Now()); err == nil {
+			if p, err := known.Authenticate("Bearer "+old.Token, time.Now()); err == nil && p.May(auth.Vote) {
 				return old.Token, nil
 			}
 		}
 	}
-	token, _, err := auth.Create(tokens, auth.Spec{Name: "dev", Tier: auth.Production})
+	token, _, err := auth.Create(tokens, auth.Spec{Name: "dev", Tier: auth.Production, Scopes: []auth.Scope{auth.Read, auth.Write, auth.Vote}})
 	return token, err
 }
 

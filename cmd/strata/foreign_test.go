@@ -15,11 +15,14 @@ import (
 )
 
 // foreignVerify checks the files of strata verify --export with libraries that
-// are not ours: foreign POLICY DIR. Another leaf must be refused.
+// are not ours: foreign POLICY DIR [PREFIX]. Another leaf must be refused.
 func foreignVerify(ts *testscript.TestScript, _ bool, args []string) {
-	policy := ts.ReadFile(args[0])
-	text := ts.ReadFile(filepath.Join(args[1], "proof.tlog-proof"))
-	entry := ts.ReadFile(filepath.Join(args[1], "entry"))
+	policy, prefix := ts.ReadFile(args[0]), ""
+	if len(args) > 2 {
+		prefix = args[2]
+	}
+	text := ts.ReadFile(filepath.Join(args[1], prefix+"proof.tlog-proof"))
+	entry := ts.ReadFile(filepath.Join(args[1], prefix+"entry"))
 	ts.Check(foreignCheck(policy, text, entry))
 	if foreignCheck(policy, text, entry+" ") == nil {
 		ts.Fatalf("another entry is proved, too")
@@ -41,8 +44,15 @@ func foreignCheck(policy, text, entry string) error {
 	origin, _, _ := strings.Cut(string(p.Checkpoint), "\n")
 	vkey := ""
 	for line := range strings.Lines(policy) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "log" && strings.HasPrefix(f[1], origin+"+") {
+		f := strings.Fields(line)
+		switch {
+		case len(f) > 1 && f[0] == "log" && strings.HasPrefix(f[1], origin+"+"):
 			vkey = f[1]
+		case vkey == "" && len(f) > 2 && f[0] == "witness" && strings.HasSuffix(origin, "/ledger"):
+			// The ledger has no key: any witness's opens it.
+			if name, _, _ := strings.Cut(f[2], "+"); strings.Contains(string(p.Checkpoint), "\n— "+name+" ") {
+				vkey = f[2]
+			}
 		}
 	}
 	v, err := fnote.NewVerifierForCosignatureV1(vkey)

@@ -21,10 +21,11 @@ func newInit() *cobra.Command {
 		peerPort, httpPort int
 		members            []string
 		asJSON             bool
+		join               joinOptions
 	)
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make the files of a new network: genesis, policy, and keys for each node",
+		Short: "Make the files of a new network, or of a node that is to join one",
 		Long: `Makes the files of a new network in a folder that does not exist yet:
 
   genesis.json  founds the network; every node needs the same one
@@ -34,15 +35,28 @@ func newInit() *cobra.Command {
 
 PEERHOST is where the other members reach the node, by address or name; the
 node listens on all of its own addresses at that port. APIHOST is where its API
-listens, and URL where others find the API, if they are meant to.`,
+listens, and URL where others find the API, if they are meant to.
+
+With --join, it makes the files of one node that is to become a member of a
+network that there is, by the network's genesis: a file, or the URL of a node
+that is asked for it. Everything that the new node takes from others it checks
+against the genesis, so whoever gives it a false one takes it into a network of
+his own: --network-id, which one of the members tells over another way, makes
+sure. The node may be started at once; it takes part once the members have
+accepted the proposal in member.json.`,
 		Example: `  strata init --network ledger.example/prod --out net \
     --member acme=10.0.0.1:9401,127.0.0.1:8401 \
     --member globex=peer.globex.example:9401,127.0.0.1:8401,https://strata.globex.example …
-  strata init --network ledger.example/test --nodes 4 --out net`,
+  strata init --network ledger.example/test --nodes 4 --out net
+  strata init --join https://strata.acme.example --network-id 0x4f… --out net \
+    --member hooli=10.0.9.1:9401,127.0.0.1:8401`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&network, "network", "", "name of the network, such as ledger.example/prod (required)")
+	f.StringVar(&network, "network", "", "name of the new network, such as ledger.example/prod")
+	f.StringVar(&join.from, "join", "", "instead of --network: genesis file of the network to join, or URL of one of its nodes")
+	f.StringVar(&join.id, "network-id", "", "with --join: the id that the network must have")
+	f.StringVar(&join.token, "token", "", "with --join by URL: token of that node's API [STRATA_TOKEN]")
 	f.StringVar(&out, "out", "", "folder to make (required)")
 	f.StringArrayVar(&members, "member", nil, "a node: NAME=PEERHOST:PORT,APIHOST:PORT[,URL] (repeat)")
 	f.IntVar(&nodes, "nodes", 0, "instead of --member: that many nodes on --host, named node-1 and so on")
@@ -50,8 +64,10 @@ listens, and URL where others find the API, if they are meant to.`,
 	f.IntVar(&peerPort, "p2p-port", 9401, "with --nodes: the first node's port for peers")
 	f.IntVar(&httpPort, "http-port", 8401, "with --nodes: the first node's port of the API")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
-	_ = cmd.MarkFlagRequired("network")
 	_ = cmd.MarkFlagRequired("out")
+	cmd.MarkFlagsOneRequired("network", "join")
+	cmd.MarkFlagsMutuallyExclusive("network", "join")
+	cmd.MarkFlagsMutuallyExclusive("nodes", "join")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var plan []setup.Node
 		for _, m := range members {
@@ -60,6 +76,12 @@ listens, and URL where others find the API, if they are meant to.`,
 				return err
 			}
 			plan = append(plan, n)
+		}
+		if join.from != "" {
+			if len(plan) != 1 {
+				return fmt.Errorf("--member says who is to join: name one")
+			}
+			return join.run(cmd, out, plan[0], asJSON)
 		}
 		if (len(plan) == 0) == (nodes == 0) {
 			return fmt.Errorf("say who the members are: either --member for each, or --nodes N")

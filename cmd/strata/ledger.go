@@ -90,10 +90,10 @@ var queryFlags = []struct{ name, usage string }{
 	{"to-position", "up to this place, without it"},
 	{"type", "type of an event; order.* means all that begin so"},
 	{"anchor-type", "event, state or proof"},
-	{"kind", "attest, anchor, or anchor.event and so on"},
+	{"kind", "attest, anchor, or anchor.event and so on; accord, propose, vote, withdraw, report or decide"},
 	{"hash", "hash of the event or anchor"},
 	{"key", "key of a state"},
-	{"author", "member that put it on record"},
+	{"author", "member that put it on record; decisions are of accord"},
 	{"before", "what is in the causal past of the entry with this hash"},
 	{"after", "what has the entry with this hash in its causal past"},
 	{"concurrent", "what is neither before nor after the entry with this hash"},
@@ -210,14 +210,14 @@ func (e *entryPrinter) print(raw json.RawMessage) error {
 		what = "state " + x.Key
 	case x.AnchorType != "":
 		what = "anchor " + x.AnchorType
+	case what == "" && x.Kind != "attest":
+		what = x.Kind
 	}
 	rest := string(x.Payload)
 	if x.Erased {
 		rest = "(erased)"
 	}
-	if len(rest) > 96 {
-		rest = rest[:93] + "…"
-	}
+	rest = shorten(rest, 96)
 	_, err := fmt.Fprintf(e.p, "%s  %s  %-8s %s  %s  %s\n",
 		e.p.Bold(fmt.Sprintf("%8d", x.Position)),
 		time.UnixMilli(x.Timestamp).UTC().Format("2006-01-02 15:04:05.000"),
@@ -249,13 +249,13 @@ func newLedgerTail() *cobra.Command {
 		}
 		q := queryOf(given)
 		if q.Get("from_position") == "" {
-			p, err := to.page(cmd.Context(), url.Values{"limit": {"1"}})
+			from, err := to.beforeEnd(cmd.Context(), last)
 			if err != nil {
 				return err
 			}
-			q.Set("from_position", strconv.FormatUint(p.Ledger.Size-min(last, p.Ledger.Size), 10))
+			q.Set("from_position", from)
 		}
-		return to.follow(cmd.Context(), q, newEntryPrinter(cmd.OutOrStdout(), asJSON))
+		return to.follow(cmd.Context(), q, newEntryPrinter(cmd.OutOrStdout(), asJSON).print)
 	}
 	return cmd
 }
@@ -263,9 +263,9 @@ func newLedgerTail() *cobra.Command {
 // followEvery is how often tail looks for what is new.
 const followEvery = 250 * time.Millisecond
 
-// follow prints what a query finds now and later. It goes on from the cursor
-// that it was given, and so misses nothing.
-func (t *target) follow(ctx context.Context, q url.Values, show *entryPrinter) error {
+// follow shows what a query finds now and later. It goes on from the cursor that
+// it was given, and so misses nothing.
+func (t *target) follow(ctx context.Context, q url.Values, show func(json.RawMessage) error) error {
 	q.Set("limit", strconv.Itoa(maxPage))
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
@@ -278,7 +278,7 @@ func (t *target) follow(ctx context.Context, q url.Values, show *entryPrinter) e
 			return err
 		}
 		for _, e := range p.Entries {
-			if err := show.print(e); err != nil {
+			if err := show(e); err != nil {
 				return err
 			}
 		}

@@ -2,17 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/transparency-dev/formats/witness"
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/merkle"
+	"github.com/strataos/strataos/protocol/proof"
 )
 
 // bundleEntries is how many entries a whole bundle of tlog-tiles has.
@@ -31,13 +30,17 @@ type mirrorReport struct {
 	Origin string        `json:"origin"`
 	Size   uint64        `json:"size"`
 	Root   protocol.Hash `json:"root"`
-	Logs   int           `json:"logs"`
+	// Epoch is the one whose committee has cosigned it, by Quorum,
+	// "achieved/required".
+	Epoch  uint64 `json:"epoch"`
+	Quorum string `json:"quorum"`
+	Logs   int    `json:"logs"`
 }
 
 // String says it.
 func (r *mirrorReport) String() string {
-	return fmt.Sprintf("✓ the checkpoint of %s is cosigned as the policy asks\n"+
-		"✓ %d entries of %d logs lead to its root, each log's in its order\nthe root is %s", r.Origin, r.Size, r.Logs, r.Root)
+	return fmt.Sprintf("✓ the checkpoint of %s is cosigned as the policy asks, by %s of epoch %d\n"+
+		"✓ %d entries of %d logs lead to its root, each log's in its order\nthe root is %s", r.Origin, r.Quorum, r.Epoch, r.Size, r.Logs, r.Root)
 }
 
 // verify reads the whole ledger and checks it.
@@ -49,7 +52,7 @@ func (m *mirrorFlags) verify(ctx context.Context, progress *share) (*mirrorRepor
 	if err != nil {
 		return nil, err
 	}
-	policy, err := witness.ParsePolicy(policyText)
+	policy, err := proof.ParsePolicy(policyText)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.policy, err)
 	}
@@ -57,13 +60,11 @@ func (m *mirrorFlags) verify(ctx context.Context, progress *share) (*mirrorRepor
 	if err != nil {
 		return nil, err
 	}
-	if !policy.Satisfied(note) {
-		return nil, failedf("the ledger's checkpoint is not cosigned as the policy asks")
-	}
-	r, err := parseCheckpoint(note)
+	head, err := proof.VerifyHead(policy, note)
 	if err != nil {
-		return nil, failed(err)
+		return nil, failedf("the ledger's checkpoint is not cosigned as the policy asks: %w", err)
 	}
+	r := &mirrorReport{Origin: head.Origin, Size: head.Size, Root: head.Root, Epoch: head.Epoch, Quorum: head.Quorum}
 	var tree merkle.Tail
 	seen := ledgerOrder{}
 	for at := uint64(0); at < r.Size; {
@@ -105,23 +106,6 @@ func bundlePath(n, entries uint64) string {
 		path += ".p/" + strconv.FormatUint(entries, 10)
 	}
 	return path
-}
-
-// parseCheckpoint reads the three lines of a C2SP checkpoint.
-func parseCheckpoint(note []byte) (*mirrorReport, error) {
-	lines := strings.SplitN(string(note), "\n", 4)
-	if len(lines) != 4 {
-		return nil, fmt.Errorf("the ledger's checkpoint has not three lines")
-	}
-	size, err := strconv.ParseUint(lines[1], 10, 62)
-	if err != nil {
-		return nil, fmt.Errorf("the ledger's checkpoint has no size")
-	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
-	if err != nil || len(root) != len(protocol.Hash{}) {
-		return nil, fmt.Errorf("the ledger's checkpoint has no root")
-	}
-	return &mirrorReport{Origin: lines[0], Size: size, Root: protocol.Hash(root)}, nil
 }
 
 // ledgerOrder is the last leaf of each log that the ledger has come to.

@@ -30,11 +30,13 @@ func newLedgerVerify() *cobra.Command {
 
 With --config, it reads the data folder of a node that is stopped: every batch
 of every log, its author's signature and its certificate, and it orders the logs
-anew and compares the ledger with that.
+anew and compares the ledger with that. Which committees there have been it works
+out from the genesis and the ledger's decisions.
 
 With --url and --policy, it reads the ledger over the tiles that every node
 serves (https://c2sp.org/tlog-tiles), without a token: every entry, the tree,
-and the quorum's cosignatures.
+and the quorum's cosignatures. The policy must know the present committee: get the
+newer one from a node, /v1/network/policy, when the network has changed.
 
 It exits with 1 if something is not as it must be.`,
 		Example: `  strata ledger verify --config .strata/node-1/config.toml
@@ -96,8 +98,9 @@ type auditReport struct{ *audit.Report }
 func (r auditReport) String() string {
 	return fmt.Sprintf("✓ %d batches with %d entries in the logs (%d bodies erased, %d batches without a certificate yet)\n"+
 		"✓ %d entries in the ledger, as the order of the logs puts them, up to round %d\n"+
+		"✓ its decisions lead to the committee of epoch %d, as it is stored\n"+
 		"✓ a quorum has cosigned %d of them\nthe root is %s",
-		r.Batches, r.Entries, r.Erased, r.Uncertified, r.Ledger, r.Rounds, r.Checkpoint, r.Root)
+		r.Batches, r.Entries, r.Erased, r.Uncertified, r.Ledger, r.Rounds, r.Epoch, r.Checkpoint, r.Root)
 }
 
 // auditFolder audits a node's data folder.
@@ -127,11 +130,11 @@ func auditFolder(ctx context.Context, cfg *config.Config, progress *share) (_ an
 		return nil, fmt.Errorf("%w; stop the node first", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	s, err := store.Open(db, committee, g.Params, id, cfg.Member)
+	s, err := store.Open(db, committee, id, cfg.Member)
 	if err != nil {
 		return nil, err
 	}
-	report, err := audit.Check(ctx, s, committee, g.Params, progress.show)
+	report, err := audit.Check(ctx, s, committee, progress.show)
 	var problem *audit.Problem
 	if errors.As(err, &problem) {
 		return nil, failed(err)

@@ -78,7 +78,7 @@ To see one at work, type: strata dev`,
 	}
 	root.AddCommand(
 		newDev(), newChaos(), newInit(), newRun(), newConfig(), newToken(),
-		newAttest(), newVerify(), newLedger(), newStatus(), newBench(), newSim(), newVersion(),
+		newAttest(), newVerify(), newLedger(), newAccord(), newStatus(), newBench(), newSim(), newVersion(),
 	)
 	return root
 }

@@ -6,9 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,9 +46,17 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"await": awaitNetwork,
 			"flip":  flipBytes,
+			"voter": serveVotes,
 
 			"foreign":      foreignVerify,
 			"checkpointed": awaitCheckpoint,
+			"uncomment":    uncommentExample,
+
+			"proposal":   proposalID,
+			"storied":    awaitStory,
+			"replace":    replaceText,
+			"authorized": awaitToken,
+			"watch":      watchUntil,
 		},
 	})
 }
@@ -56,6 +67,33 @@ func awaitNetwork(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("TOKEN", info.Token)
 	ts.Setenv("URL", info.Nodes[0].URL)
+}
+
+// votePattern finds where a configuration has votes asked for.
+var votePattern = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+/vote`)
+
+// serveVotes is a webhook that gives the same answer to all, and has a configuration
+// ask it until the script ends: voter FILE ANSWER.
+func serveVotes(ts *testscript.TestScript, _ bool, args []string) {
+	file, answer := ts.MkAbs(args[0]), args[1]
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, answer) // who does not read it says so
+	}))
+	ts.Defer(server.Close)
+	text := votePattern.ReplaceAllString(ts.ReadFile(file), server.URL+"/vote")
+	ts.Check(os.WriteFile(file, []byte(text), 0o600))
+}
+
+// uncommentExample puts the example of a rule in a configuration in force:
+// uncomment FILE.
+func uncommentExample(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	before, example, ok := strings.Cut(text, "# [[accord.policies]]\n")
+	if !ok {
+		ts.Fatalf("%s has no example of a rule", args[0])
+	}
+	example = strings.ReplaceAll("\n"+example, "\n# ", "\n")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(before+"[[accord.policies]]"+example), 0o600))
 }
 
 // awaitCheckpoint waits until what a proof is about is under a checkpoint of the

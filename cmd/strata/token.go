@@ -40,7 +40,7 @@ func newTokenCreate() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&spec.Name, "name", "", "whose token it is (required)")
 	f.StringVar(&tier, "tier", string(auth.Development), "development (100/s), production (10,000/s) or enterprise (--rate, --burst)")
-	f.StringSliceVar(&scopes, "scope", nil, "read, write, admin (default read,write)")
+	f.StringSliceVar(&scopes, "scope", nil, "read, write, vote, admin (default read,write)")
 	f.BoolVar(&spec.Live, "live", false, "make a roxy_sk_live_ token; else roxy_sk_test_")
 	f.Float64Var(&spec.Rate, "rate", 0, "enterprise: requests a second")
 	f.IntVar(&spec.Burst, "burst", 0, "enterprise: requests at once")
@@ -48,7 +48,7 @@ func newTokenCreate() *cobra.Command {
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("name")
 	completeWords(cmd, "tier", string(auth.Development), string(auth.Production), string(auth.Enterprise))
-	completeWords(cmd, "scope", string(auth.Read), string(auth.Write), string(auth.Admin))
+	completeWords(cmd, "scope", string(auth.Read), string(auth.Write), string(auth.Vote), string(auth.Admin))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, _, err := settings.load(cmd)
 		if err != nil {

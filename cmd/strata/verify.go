@@ -34,6 +34,10 @@ alone; - reads standard input. A proof against the ledger shows the entry's
 position, too. Where an answer has both, both are checked, and that they are
 about the same entry.
 
+Of the story of a proposal, which strata accord show --out writes, every proof is
+checked, that the votes that the decision counts are in the ledger, and that they
+lead to it.
+
 The policy of a network names the committees of all of its epochs, and any of
 them may vouch. A quorum of members that have left could still make false proofs
 together; --epoch-from refuses the committees of earlier epochs.
@@ -47,7 +51,7 @@ used.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&policyFile, "policy", "", "the network's policy file (required)")
-	f.StringVar(&eventFile, "event", "", "file of the event or the anchor, to check that the proof is about it")
+	f.StringVar(&eventFile, "event", "", "file of the event, the anchor or other body, to check that the proof is about it")
 	f.BoolVar(&strict, "strict-time", false, "refuse a proof whose author's time the witnesses do not vouch for")
 	f.Uint64Var(&epochFrom, "epoch-from", 0, "refuse a proof that only the committees of earlier epochs vouch for")
 	f.StringVar(&export, "export", "", "folder to write proof.tlog-proof and the leaf's bytes, entry, to, for other verifiers; those of the ledger begin with ledger-")
@@ -65,6 +69,12 @@ used.`,
 		text, err := readInput(args[0], cmd.InOrStdin())
 		if err != nil {
 			return err
+		}
+		if proof.IsStory(text) {
+			if eventFile != "" {
+				return errors.New("--event is not for the story of a proposal, which has the proposal in it")
+			}
+			return verifyStory(cmd.OutOrStdout(), policy, args[0], text, proof.Claims{StrictTime: strict, EpochFrom: epochFrom}, export, asJSON)
 		}
 		proofs, claims, err := proof.ParseProofs(text)
 		if err != nil {
@@ -141,10 +151,7 @@ func tellSteps(p *term.Printer, reports []*proof.Report, failedAt *proof.StepErr
 		return
 	}
 	first := reports[0]
-	what := "event"
-	if first.Kind != "attest" {
-		what = "anchor"
-	}
+	what := bodyWord(first.Kind)
 	if claims.Event != nil {
 		p.Printf("%s %-11s has the hash %s\n", p.Green("✓"), what, first.Hash)
 	} else {
@@ -153,11 +160,25 @@ func tellSteps(p *term.Printer, reports []*proof.Report, failedAt *proof.StepErr
 	for _, r := range reports {
 		tellReport(p, r)
 	}
+	if first.Kind == "propose" {
+		p.Printf("%s %-11s %s\n", p.Dim("-"), "decision", p.Dim("is not what this proves; see strata accord show "+first.Hash.String()+" --out story.json"))
+	}
 	if len(reports) > 1 {
 		p.Println(p.Green("the proofs are valid"))
 		return
 	}
 	p.Println(p.Green("the proof is valid"))
+}
+
+// bodyWord is what an entry of a kind stands for.
+func bodyWord(kind string) string {
+	word, ok := map[string]string{
+		"attest": "event", "propose": "proposal", "vote": "vote", "withdraw": "withdrawal", "report": "report", "decide": "decision",
+	}[kind]
+	if !ok {
+		return "anchor"
+	}
+	return word
 }
 
 // tellReport says what one proof shows.

@@ -23,7 +23,7 @@ type anchorRequest struct {
 
 // anchor answers POST /v1/chronos/anchor.
 func (s *Server) anchor(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
@@ -43,40 +43,48 @@ func (req *anchorRequest) pending() pending {
 }
 
 // submit puts the anchor on record, behind what its client has seen.
-func (req *anchorRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error) {
+func (req *anchorRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (reply, error) {
 	after, err := s.comesAfter(ctx, x, req)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	var position uint64
-	placed := false
-	if at != 0 {
-		// An earlier request with the same key may have been ordered long ago.
-		if position, placed, err = s.Ledger.Position(s.Self, at); err != nil {
-			return nil, err
-		}
-	}
-	out, err := s.Submitter.Submit(ctx, actors.Submission{
+	out, err := s.putInOrder(ctx, actors.Submission{
 		Kind: req.anchor.Kind, Body: req.anchor.Canonical, Hash: req.anchor.Hash, TTL: req.ttl,
-		After: after, Ordered: req.ordered && !placed, At: at,
+		After: after, Ordered: req.ordered, At: at,
 	})
 	if err != nil {
-		return nil, s.anchorError(x, req, err)
-	}
-	if placed {
-		out.Position, out.Ordered = position, true
+		return reply{}, s.orderError(x, "the anchor", req.pending(), err)
 	}
 	p, err := s.prove(out)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	return s.anchorAnswer(x, req, out, p), nil
+	return reply{body: s.anchorAnswer(x, req, out, p)}, nil
+}
+
+// putInOrder submits something that may have its place in the ledger already.
+func (s *Server) putInOrder(ctx context.Context, sub actors.Submission) (*actors.Outcome, error) {
+	var position uint64
+	placed := false
+	if sub.At != 0 {
+		// An earlier request with the same key may have been ordered long ago.
+		var err error
+		if position, placed, err = s.Ledger.Position(s.Self(), sub.At); err != nil {
+			return nil, err
+		}
+	}
+	sub.Ordered = sub.Ordered && !placed
+	out, err := s.Submitter.Submit(ctx, sub)
+	if err == nil && placed {
+		out.Position, out.Ordered = position, true
+	}
+	return out, err
 }
 
 // parseAnchor reads the body of an anchor strictly. What is hashed are its data,
 // anchor_type, metadata and after.
 func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
-	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee.Quorum()}
+	req := &anchorRequest{timeout: defaultTimeout * time.Millisecond, ordered: true, quorum: s.Committee().Quorum()}
 	if jcs.KindOf(body) != jcs.Object {
 		return nil, invalid("body", "must be a JSON object")
 	}
@@ -105,7 +113,7 @@ func (s *Server) parseAnchor(body []byte) (*anchorRequest, error) {
 	if err != nil {
 		return nil, fromParser(err)
 	}
-	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Genesis.Params.MaxEventBytes)
+	req.anchor, err = protocol.ParseAnchor(append(hashed, '}'), s.Committee().Params().MaxEventBytes)
 	if err != nil {
 		return nil, fromParser(err)
 	}
@@ -149,7 +157,7 @@ func (s *Server) comesAfter(ctx context.Context, x *exchange, req *anchorRequest
 			return nil, errorf(codeBehind, "after[%d]: this node has not seen %s in time", i, hash).
 				with("field", "after["+strconv.Itoa(i)+"]").with("hash", hash.String())
 		}
-		after = append(after, *part)
+		after = append(after, part...)
 	}
 	return after, nil
 }
@@ -162,8 +170,9 @@ const (
 )
 
 // locate waits until this node holds a certificate of an entry, and returns the
-// part of a log that ends with it, or nil if the context ends before.
-func (s *Server) locate(ctx context.Context, x *exchange, hash protocol.Hash) (*protocol.Seen, error) {
+// parts of logs that whoever comes after it has seen, or nil if the context ends
+// before.
+func (s *Server) locate(ctx context.Context, x *exchange, hash protocol.Hash) ([]protocol.Seen, error) {
 	part, err := s.look(hash)
 	if part != nil || err != nil {
 		return part, err
@@ -192,13 +201,17 @@ func (s *Server) locate(ctx context.Context, x *exchange, hash protocol.Hash) (*
 	}
 }
 
-// look returns the part of a log that ends with a certified entry, or nil.
-func (s *Server) look(hash protocol.Hash) (*protocol.Seen, error) {
+// look returns the part of a log that ends with a certified entry, or nil. A
+// decision is in no member's log: who comes after it has seen what is ordered.
+func (s *Server) look(hash protocol.Hash) ([]protocol.Seen, error) {
 	found, ok, err := s.Lookup.First(hash)
 	if err != nil || !ok || !found.Certified {
 		return nil, err
 	}
-	return &protocol.Seen{Member: found.Log, Size: found.Index + 1}, nil
+	if found.Log == protocol.Accord {
+		return s.seenHere()
+	}
+	return []protocol.Seen{{Member: found.Log, Size: found.Index + 1}}, nil
 }
 
 // anchorAnswer writes the answer to an anchor.
@@ -223,7 +236,7 @@ func (s *Server) anchorAnswer(x *exchange, req *anchorRequest, out *actors.Outco
 		b = append(b, `"permanent"`...)
 	}
 	b = append(b, `,"causal_token":"`...)
-	b = append(b, token(s.Self, out.Batch)...)
+	b = append(b, token(s.Self(), out.Batch)...)
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"proof":`...)
@@ -232,15 +245,13 @@ func (s *Server) anchorAnswer(x *exchange, req *anchorRequest, out *actors.Outco
 	return buf
 }
 
-// anchorError says what became of an anchor that was not answered in time.
-func (s *Server) anchorError(x *exchange, req *anchorRequest, err error) error {
+// orderError says what became of something that was not answered in time.
+func (s *Server) orderError(x *exchange, what string, p pending, err error) error {
 	var unordered *actors.OrderError
-	hash := req.anchor.Hash
 	if errors.As(err, &unordered) {
-		return errorf(codeOrderTimeout, "the anchor is certified and was not ordered within %d ms; it will be", req.timeout.Milliseconds()).
-			with("hash", hash.String()).with("timeout_ms", req.timeout.Milliseconds()).
-			with("causal_token", token(s.Self, unordered.Outcome.Batch)).
-			with("find", "GET /v1/chronos/anchors/"+hash.String())
+		return errorf(codeOrderTimeout, "%s is certified and was not ordered within %d ms; it will be", what, p.timeout.Milliseconds()).
+			with("hash", p.entry.Hash.String()).with("timeout_ms", p.timeout.Milliseconds()).
+			with("causal_token", token(s.Self(), unordered.Outcome.Batch)).with("find", p.find)
 	}
-	return s.submitError(x, err, req.pending())
+	return s.submitError(x, err, p)
 }

@@ -12,7 +12,7 @@ import (
 type anchorsAnswer struct {
 	entryAnswer
 	// Proof is in the author's log. It is missing while the entry is not
-	// certified.
+	// certified, and for decisions, which nobody authors.
 	Proof *proof.Proof `json:"proof,omitempty"`
 	// LedgerStatus is how far the entry has come: "pending", "certified",
 	// "ordered" or "checkpointed", with LedgerProof.
@@ -58,13 +58,13 @@ func (s *Server) orderedAnchor(first store.Row) (*anchorsAnswer, error) {
 	if err != nil {
 		return nil, err
 	}
-	past, err := s.Ledger.Past(row)
-	if err != nil {
-		return nil, err
+	a := &anchorsAnswer{entryAnswer: s.entryOf(&row, true, s.now()), LedgerStatus: "ordered"}
+	if row.Log == protocol.Accord {
+		err = s.showDecided(a)
+	} else {
+		err = s.showAuthored(a, row)
 	}
-	a := &anchorsAnswer{entryAnswer: s.entryOf(&row, true, s.now()), LedgerStatus: "ordered", CausalToken: token(row.Log, past.Size)}
-	found := store.Found{Log: row.Log, Index: row.Index, Entry: row.Entry, Certified: true}
-	if a.Proof, _, err = s.Lookup.Prove(found); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	head, ok, err := s.Ledger.LedgerHead()
@@ -74,6 +74,25 @@ func (s *Server) orderedAnchor(first store.Row) (*anchorsAnswer, error) {
 	a.LedgerStatus = "checkpointed"
 	a.LedgerProof, err = s.Ledger.ProveLedger(head, row)
 	return a, err
+}
+
+// showAuthored completes what is told of an entry by what its author's log says.
+func (s *Server) showAuthored(a *anchorsAnswer, row store.Row) error {
+	past, err := s.Ledger.Past(row)
+	if err != nil {
+		return err
+	}
+	a.CausalToken = token(row.Log, past.Size)
+	a.Proof, _, err = s.Lookup.Prove(store.Found{Log: row.Log, Index: row.Index, Entry: row.Entry, Certified: true})
+	return err
+}
+
+// showDecided completes what is told of a decision. The log that it is of is in the
+// ledger only.
+func (s *Server) showDecided(a *anchorsAnswer) error {
+	here, err := s.seenHere()
+	a.CausalToken = string(appendToken(nil, here))
+	return err
 }
 
 // unorderedAnchor shows an entry that waits for its place in the ledger.
@@ -89,7 +108,7 @@ func (s *Server) unorderedAnchor(hash protocol.Hash) (*anchorsAnswer, error) {
 		}
 	}
 	if !ok {
-		return nil, errorf(codeNotFound, "this node stores no anchor or event %s", hash)
+		return nil, errorf(codeNotFound, "this node stores nothing that has the hash %s", hash)
 	}
 	a := &anchorsAnswer{entryAnswer: s.entryOf(&row, false, s.now()), LedgerStatus: "pending"}
 	if found.Certified {

@@ -60,15 +60,18 @@ type fixture struct {
 	fail      error         // what Attest answers, if not nil
 	failAfter bool          // the event goes into the log all the same
 	reachable []bool
+	self      protocol.MemberID
 	status    actors.Status
 	broken    bool // lookups and records fail
 	found     int  // how many attestations a lookup finds, if not 0
+	// submit, if not nil, puts what is submitted on record in the place of Submit.
+	submit func(s actors.Submission) (*actors.Outcome, error)
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{t: t, dir: t.TempDir(), clock: time.Unix(1_700_000_000, 0), reachable: []bool{true, true, true, true}}
-	f.status = actors.Status{Recovered: true, Logs: make([]witness.LogStatus, 4)}
+	f.status = actors.Status{Recovered: true, Ready: true, Logs: make([]witness.LogStatus, 4)}
 	var plan []setup.Node
 	for i := range 4 {
 		plan = append(plan, setup.Node{Name: fmt.Sprintf("node-%d", i+1), PeerAddr: fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", 9001+i), HTTPListen: fmt.Sprintf("127.0.0.1:%d", 8001+i)})
@@ -112,14 +115,14 @@ func (f *fixture) open() {
 	if f.db, err = pebbleds.Open(filepath.Join(f.dir, "store"), pebbleds.Options{MemTableSize: 1 << 20}); err != nil {
 		f.t.Fatal(err)
 	}
-	if f.store, err = store.Open(f.db, f.com, f.genesis.Params, id, "node-1"); err != nil {
+	if f.store, err = store.Open(f.db, f.com, id, "node-1"); err != nil {
 		f.t.Fatal(err)
 	}
 	if f.tokens, err = auth.Open(f.tokenFile(), slog.New(slog.DiscardHandler)); err != nil {
 		f.t.Fatal(err)
 	}
 	f.server, err = New(Deps{
-		Genesis: f.genesis, Committee: f.com, Self: 0, Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store,
+		Genesis: f.genesis, Epochs: f.store.Epochs, Self: func() protocol.MemberID { return f.self }, Name: "node-1", Submitter: f, Lookup: lookups{f.store, f}, Records: records{f.store.Records(), f}, Ledger: f.store, Accord: f.store,
 		Status:    func() *actors.Status { return &f.status },
 		Order:     func() *chronos.Status { return &chronos.Status{Size: 9, Checkpoint: 7} },
 		Reachable: func() []bool { return f.reachable },
@@ -170,6 +173,9 @@ func (f *fixture) Submit(ctx context.Context, s actors.Submission) (*actors.Outc
 	}
 	if f.fail != nil && (!f.failAfter || s.At != 0) {
 		return nil, f.fail
+	}
+	if f.submit != nil {
+		return f.submit(s)
 	}
 	if s.At != 0 {
 		return f.certified(s, f.entryAt(s.At), s.At)

@@ -19,7 +19,7 @@ import (
 
 // attest answers POST /v1/witness/attest.
 func (s *Server) attest(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
@@ -36,9 +36,27 @@ type recordable interface {
 	// pending is what an error says of the request's outcome.
 	pending() pending
 	// submit puts it on record, or waits again for the leaf of this node's log,
-	// if not 0, that it is already, and returns the answer in a buffer of the
-	// pool.
-	submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error)
+	// if not 0, that it is already.
+	submit(ctx context.Context, s *Server, x *exchange, at uint64) (reply, error)
+}
+
+// reply is the answer to a recordable.
+type reply struct {
+	body *[]byte // of the pool
+	// elsewhere, if not empty, is where the outcome will be found that the request
+	// has asked for and that is open still.
+	elsewhere string
+}
+
+// send answers with a reply, and gives its buffer back.
+func (s *Server) send(x *exchange, r reply) {
+	status := http.StatusOK
+	if r.elsewhere != "" {
+		status = http.StatusAccepted
+		x.Header()["Location"] = []string{r.elsewhere}
+	}
+	s.writeBytes(x, status, *r.body)
+	bodies.Put(r.body)
 }
 
 // maxUnordered bounds the certified entries that wait to be ordered: a node takes
@@ -60,29 +78,28 @@ func (s *Server) record(x *exchange, body []byte, req recordable) error {
 	if err != nil {
 		return err
 	}
-	s.writeBytes(x, http.StatusOK, *answer)
-	bodies.Put(answer)
+	s.send(x, answer)
 	return nil
 }
 
 // submit attests an event, behind what its client has seen.
-func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (*[]byte, error) {
+func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at uint64) (reply, error) {
 	after, err := s.seenByClient(x)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	out, err := s.Submitter.Submit(ctx, actors.Submission{
 		Kind: protocol.KindAttest, Body: req.event.Canonical, Hash: req.event.Hash,
 		Need: req.required, Attestors: req.attestors, After: after, At: at,
 	})
 	if err != nil {
-		return nil, s.submitError(x, err, req.pending())
+		return reply{}, s.submitError(x, err, req.pending())
 	}
 	p, err := s.prove(out)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
-	return s.attestAnswer(x, req, out.Entry, out.Batch, p), nil
+	return reply{body: s.attestAnswer(x, req, out.Entry, out.Batch, p)}, nil
 }
 
 // prove makes the proof of an outcome, from the tree in memory if it reaches
@@ -91,13 +108,17 @@ func (req *attestRequest) submit(ctx context.Context, s *Server, x *exchange, at
 func (s *Server) prove(out *actors.Outcome) (*proof.Proof, error) {
 	var tree tlog.HashReader = out.Tree
 	if out.Index < out.Tree.Base() {
-		tree = s.Lookup.Hashes(s.Self)
+		tree = s.Lookup.Hashes(s.Self())
 	}
 	path, err := tlog.ProveRecord(int64(out.Cert.Size()), int64(out.Index), tree)
 	if err != nil {
 		return nil, fmt.Errorf("prove leaf %d: %w", out.Index, err)
 	}
-	return out.Checkpoint.Prove(out.Entry, out.Index, path), nil
+	cp, err := s.Lookup.SignedByAuthor(out.Checkpoint, out.Cert)
+	if err != nil {
+		return nil, err
+	}
+	return cp.Prove(out.Entry, out.Index, path), nil
 }
 
 // attestAnswer writes the answer to an attestation.
@@ -114,7 +135,7 @@ func (s *Server) attestAnswer(x *exchange, req *attestRequest, e protocol.Entry,
 	b = append(b, `","latency_ms":`...)
 	b = strconv.AppendFloat(b, float64(s.Now().Sub(x.start).Microseconds())/1000, 'f', 3, 64)
 	b = append(b, `,"causal_token":"`...)
-	b = append(b, token(s.Self, batch)...)
+	b = append(b, token(s.Self(), batch)...)
 	b = append(b, `","proof":`...)
 	b = p.AppendJSON(b)
 	*buf = append(b, '}', '\n')
@@ -148,6 +169,8 @@ func (s *Server) submitError(x *exchange, err error, p pending) error {
 	case errors.Is(err, actors.ErrOverloaded):
 		x.Header().Set("Retry-After", "1")
 		return errorf(codeOverloaded, "more waits to be certified than this node takes; try again, or another node")
+	case errors.Is(err, actors.ErrNotMember):
+		return errorf(codeNotMember, "%s; use another node", s.standing()).with("epoch", s.Committee().Epoch())
 	case errors.Is(err, actors.ErrLogStopped):
 		return errorf(codeLogStopped, "%v; use another node", err)
 	case errors.Is(err, actors.ErrClosed):
@@ -165,7 +188,7 @@ func (s *Server) timeoutError(p pending, t *actors.TimeoutError) error {
 	var missing []string
 	for _, id := range p.attestors {
 		if !slices.Contains(t.Signers, id) {
-			missing = append(missing, s.Committee.Name(id))
+			missing = append(missing, s.Committee().Name(id))
 		}
 	}
 	if missing != nil {

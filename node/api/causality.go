@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/chronos"
 )
 
 // causalityHeader carries what a client has seen: a node authors and reads only
@@ -58,7 +59,7 @@ func (s *Server) seenByClient(x *exchange) ([]protocol.Seen, error) {
 	if len(given) == 0 || given[0] == "" {
 		return nil, nil
 	}
-	return parseToken(given[0], s.Committee.Logs())
+	return parseToken(given[0], s.Committee().Logs())
 }
 
 // awaitOrdered returns once this node's ledger holds what the request's client
@@ -97,6 +98,23 @@ func (s *Server) awaitCertified(x *exchange) error {
 		return behind(err)
 	}
 	return nil
+}
+
+// seenHere is everything that this node's ledger has put in order: what whoever
+// has seen something of the ledger itself, such as a decision, has seen.
+func (s *Server) seenHere() ([]protocol.Seen, error) {
+	st, _, err := s.Ledger.State()
+	return seenIn(st), err
+}
+
+func seenIn(st chronos.State) []protocol.Seen {
+	var out []protocol.Seen
+	for i, size := range st.Order.Emitted {
+		if size > 0 {
+			out = append(out, protocol.Seen{Member: protocol.MemberID(i), Size: size})
+		}
+	}
+	return out
 }
 
 // covers reports whether a clock has seen parts of logs.

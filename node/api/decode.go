@@ -82,7 +82,8 @@ func isJSON(contentType string) bool {
 // parseAttest reads the body of an attestation strictly: unknown fields, wrong
 // types and values out of range are errors that name the field.
 func (s *Server) parseAttest(body []byte) (*attestRequest, error) {
-	q := s.Committee.Quorum()
+	c := s.Committee()
+	q := c.Quorum()
 	req := &attestRequest{required: q, timeout: defaultTimeout * time.Millisecond}
 	if jcs.KindOf(body) != jcs.Object {
 		return nil, invalid("body", "must be a JSON object")
@@ -92,16 +93,16 @@ func (s *Server) parseAttest(body []byte) (*attestRequest, error) {
 		switch string(key) {
 		case "event":
 			seen = true
-			req.event, err = protocol.ParseEvent(value, s.Genesis.Params.MaxEventBytes)
+			req.event, err = protocol.ParseEvent(value, c.Params().MaxEventBytes)
 			return err
 		case "quorum_requirement":
 			n, err := wholeNumber("quorum_requirement", value, 1, 1<<20)
 			if err != nil {
 				return err
 			}
-			if n > s.Committee.N() {
-				return errorf(codeUnsatisfiable, "quorum_requirement: %d cosignatures are asked for, the network has %d members", n, s.Committee.N()).
-					with("field", "quorum_requirement").with("members", s.Committee.N())
+			if n > c.N() {
+				return errorf(codeUnsatisfiable, "quorum_requirement: %d cosignatures are asked for, the network has %d members", n, c.N()).
+					with("field", "quorum_requirement").with("members", c.N())
 			}
 			req.required = max(n, q)
 			return nil
@@ -141,9 +142,12 @@ func (s *Server) parseAttestors(value []byte) ([]protocol.MemberID, error) {
 	var out []protocol.MemberID
 	for i, name := range names {
 		field := "attestors[" + strconv.Itoa(i) + "]"
-		id, ok := s.Genesis.Member(name)
+		id, ok := s.memberOf(name)
 		if !ok {
 			return nil, invalid(field, "%.64q is not a member; GET /v1/network names them", name)
+		}
+		if !s.Committee().Has(id) {
+			return nil, invalid(field, "%q has left the network; GET /v1/network names its members", name)
 		}
 		if slices.Contains(out, id) {
 			return nil, invalid(field, "%q is named twice", name)

@@ -26,6 +26,12 @@ var (
 	codeNotFound         = code{"NOT_FOUND", http.StatusNotFound, true}
 	codeMethodNotAllowed = code{"METHOD_NOT_ALLOWED", http.StatusMethodNotAllowed, true}
 	codeConflict         = code{"IDEMPOTENCY_CONFLICT", http.StatusConflict, true}
+	codeNotParticipant   = code{"NOT_PARTICIPANT", http.StatusForbidden, true}
+	codeNotProposer      = code{"NOT_PROPOSER", http.StatusForbidden, true}
+	codeRival            = code{"CONFLICT", http.StatusConflict, true}
+	codeDecided          = code{"DECIDED", http.StatusConflict, true}
+	codeVoted            = code{"ALREADY_VOTED", http.StatusConflict, true}
+	codeNotAccepted      = code{"NOT_ACCEPTED", http.StatusConflict, true}
 	codeTooLarge         = code{"PAYLOAD_TOO_LARGE", http.StatusRequestEntityTooLarge, true}
 	codeMediaType        = code{"UNSUPPORTED_MEDIA_TYPE", http.StatusUnsupportedMediaType, true}
 	codeUnsatisfiable    = code{"QUORUM_UNSATISFIABLE", http.StatusUnprocessableEntity, true}
@@ -33,6 +39,7 @@ var (
 	codeInternal         = code{"INTERNAL", http.StatusInternalServerError, false}
 	codeOverloaded       = code{"OVERLOADED", http.StatusServiceUnavailable, true}
 	codeLogStopped       = code{"LOG_STOPPED", http.StatusServiceUnavailable, true}
+	codeNotMember        = code{"NOT_A_MEMBER", http.StatusServiceUnavailable, true}
 	codeInterrupted      = code{"INTERRUPTED", http.StatusServiceUnavailable, false}
 	codeBehind           = code{"CAUSALITY_TIMEOUT", http.StatusGatewayTimeout, true}
 	codeOrderTimeout     = code{"ORDER_TIMEOUT", http.StatusGatewayTimeout, false}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
 )
 
@@ -22,8 +23,23 @@ type keyRecord struct {
 	Start protocol.Micros `json:"start"`
 	// Size is the size that this node's log had: what is the request's lies
 	// behind it, and what lies before it is another request's.
-	Size   uint64 `json:"size"`
+	Size uint64 `json:"size"`
+	// Made is what the request was made into, where that has more in it than the
+	// request says.
+	Made   []byte `json:"made,omitempty"`
 	Answer []byte `json:"answer,omitempty"`
+}
+
+// made is a recordable that is made into something with more in it than the
+// request says: a retry must be made into the same.
+type made interface {
+	recordable
+	// body is what it was made into.
+	body() []byte
+	// remake makes it into what an earlier request was made into.
+	remake(body []byte) error
+	// over reports whether nothing can come of that any more.
+	over(now protocol.Micros) bool
 }
 
 // recordOnce answers a request with an Idempotency-Key.
@@ -33,6 +49,10 @@ func (s *Server) recordOnce(ctx context.Context, x *exchange, key string, body [
 	}
 	key = x.principal.ID + "/" + key
 	if err := s.keys.lock(ctx, key); err != nil {
+		rec, found, err := s.loadKey(x, key)
+		if m, ok := req.(made); ok && found && err == nil && m.remake(rec.Made) != nil {
+			return errors.New("stored idempotency key: what the request was made into is damaged")
+		}
 		return req.pending().whereabouts(errorf(codeInterrupted, "a request with the same Idempotency-Key is still under way"))
 	}
 	defer s.keys.unlock(key)
@@ -56,33 +76,37 @@ func (s *Server) recordOnce(ctx context.Context, x *exchange, key string, body [
 			return err
 		}
 		rec = &keyRecord{Body: sum, Start: s.now(), Size: size}
+		if m, ok := req.(made); ok {
+			rec.Made = m.body()
+		}
 		if err := s.saveKey(x, key, rec); err != nil {
 			return err
 		}
 	}
-	answer, err := s.recordOrResume(ctx, x, req, rec, found)
+	answer, err := s.recordOrResume(ctx, x, key, req, rec, found)
 	if err != nil {
 		return err
 	}
-	rec.Answer = bytes.Clone(*answer)
-	bodies.Put(answer)
-	if err := s.saveKey(x, key, rec); err != nil {
-		return err
+	if answer.elsewhere == "" { // else a retry is told of what has come of it since
+		rec.Answer = bytes.Clone(*answer.body)
+		if err := s.saveKey(x, key, rec); err != nil {
+			return err
+		}
 	}
-	s.writeBytes(x, http.StatusOK, rec.Answer)
+	s.send(x, answer)
 	return nil
 }
 
 // recordOrResume submits what the request has, unless an earlier request with the key has
 // put it into this node's log already: then it waits for what the request asks
 // for, as the earlier one has.
-func (s *Server) recordOrResume(ctx context.Context, x *exchange, req recordable, rec *keyRecord, again bool) (*[]byte, error) {
+func (s *Server) recordOrResume(ctx context.Context, x *exchange, key string, req recordable, rec *keyRecord, again bool) (reply, error) {
 	if !again {
 		return req.submit(ctx, s, x, 0)
 	}
-	f, ok, err := s.Lookup.FindOwn(s.Self, req.pending().entry, rec.Size)
+	f, ok, err := s.findEarlier(x, key, req, rec)
 	if err != nil {
-		return nil, err
+		return reply{}, err
 	}
 	if !ok {
 		return req.submit(ctx, s, x, 0)
@@ -96,13 +120,32 @@ func (s *Server) recordOrResume(ctx context.Context, x *exchange, req recordable
 	return answer, err
 }
 
+// findEarlier finds what an earlier request with the key has put into this node's
+// log. It makes the request into the same, if something can still come of that.
+func (s *Server) findEarlier(x *exchange, key string, req recordable, rec *keyRecord) (store.Found, bool, error) {
+	m, isMade := req.(made)
+	if !isMade {
+		return s.Lookup.FindOwn(s.Self(), req.pending().entry, rec.Size)
+	}
+	anew := m.body()
+	if err := m.remake(rec.Made); err != nil {
+		return store.Found{}, false, fmt.Errorf("stored idempotency key: %w", err)
+	}
+	f, ok, err := s.Lookup.FindOwn(s.Self(), req.pending().entry, rec.Size)
+	if err != nil || ok || !m.over(s.now()) {
+		return f, ok, err
+	}
+	rec.Made = anew
+	return f, false, errors.Join(m.remake(anew), s.saveKey(x, key, rec))
+}
+
 // ownSize is the size of this node's log: what is sealed, which the status may
 // be a moment late to tell, and what is stored, among which is all that anybody
 // has had an answer about.
 func (s *Server) ownSize() (uint64, error) {
-	size, err := s.Lookup.Size(s.Self)
-	if logs := s.Status().Logs; int(s.Self) < len(logs) {
-		size = max(size, logs[s.Self].Stored)
+	size, err := s.Lookup.Size(s.Self())
+	if logs := s.Status().Logs; int(s.Self()) < len(logs) {
+		size = max(size, logs[s.Self()].Stored)
 	}
 	return size, err
 }

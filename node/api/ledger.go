@@ -61,7 +61,7 @@ func (s *Server) entryOf(row *store.Row, ordered bool, now protocol.Micros) entr
 	e := row.Entry
 	a := entryAnswer{
 		Hash: e.Hash, Kind: e.Kind.String(), AnchorType: e.Kind.AnchorType(),
-		Author: s.Committee.Name(row.Log), Index: row.Index, Timestamp: e.Time.Millis(),
+		Author: s.Committee().Name(row.Log), Index: row.Index, Timestamp: e.Time.Millis(),
 		Retention: "permanent", Erased: row.Gone(now),
 	}
 	if ordered {
@@ -86,7 +86,7 @@ func (s *Server) entryOf(row *store.Row, ordered bool, now protocol.Micros) entr
 // namesIn returns an event's type, or an anchor's key if it has one.
 func namesIn(kind protocol.Kind, body []byte) (eventType, key string) {
 	_ = jcs.Members(body, func(name, value []byte) (err error) {
-		if string(name) == "type" && !kind.IsAnchor() {
+		if string(name) == "type" && kind == protocol.KindAttest {
 			eventType, err = jcs.Unquote(value)
 		}
 		return err

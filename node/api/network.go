@@ -8,19 +8,24 @@ import (
 
 // networkAnswer is the answer to GET /v1/network.
 type networkAnswer struct {
-	Network string            `json:"network"`
-	ID      protocol.Hash     `json:"id"`
+	Network string        `json:"network"`
+	ID      protocol.Hash `json:"id"`
+	// Epoch is the committee's version, and Since the ledger's time when it began,
+	// in Unix milliseconds; 0 for the founding one.
 	Epoch   uint64            `json:"epoch"`
+	Since   int64             `json:"since"`
 	Quorum  int               `json:"quorum"`
+	Params  protocol.Params   `json:"params"`
 	Genesis *protocol.Genesis `json:"genesis"`
-	Members []memberAnswer    `json:"members"`
-	Node    nodeAnswer        `json:"node"`
+	// Members are all that there ever were.
+	Members []memberAnswer `json:"members"`
+	Node    nodeAnswer     `json:"node"`
 }
 
 type memberAnswer struct {
-	Name      string `json:"name"`
-	VKey      string `json:"vkey"`
-	URL       string `json:"url,omitempty"`
+	protocol.Member
+	// Status is "active", or "left".
+	Status    string `json:"status"`
 	Reachable bool   `json:"reachable"`
 	// Stored and Certified are sizes of the member's log at this node.
 	Stored    uint64 `json:"stored"`
@@ -30,10 +35,12 @@ type memberAnswer struct {
 }
 
 type nodeAnswer struct {
-	Name    string         `json:"name"`
-	Version string         `json:"version"`
-	Ready   bool           `json:"ready"`
-	Ledger  nodeLedgerInfo `json:"ledger"`
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Member says that the node is one in this epoch.
+	Member bool           `json:"member"`
+	Ready  bool           `json:"ready"`
+	Ledger nodeLedgerInfo `json:"ledger"`
 }
 
 // nodeLedgerInfo is where the ledger stands at this node.
@@ -47,18 +54,20 @@ type nodeLedgerInfo struct {
 
 // network answers GET /v1/network.
 func (s *Server) network(x *exchange) error {
-	status, order, reachable := s.Status(), s.Order(), s.Reachable()
+	status, order, reachable, c := s.Status(), s.Order(), s.Reachable(), s.Committee()
 	a := networkAnswer{
-		Network: s.Genesis.Network, ID: s.networkID, Epoch: s.Committee.Epoch(),
-		Quorum: s.Committee.Quorum(), Genesis: s.Genesis,
+		Network: s.Genesis.Network, ID: s.networkID, Epoch: c.Epoch(), Since: c.Since().Millis(),
+		Quorum: c.Quorum(), Params: c.Params(), Genesis: s.Genesis,
 		Node: nodeAnswer{
-			Name: s.Committee.Name(s.Self), Version: s.Version, Ready: s.readiness().Ready,
+			Name: s.Name, Version: s.Version, Member: c.Has(s.Self()), Ready: s.readiness().Ready,
 			Ledger: nodeLedgerInfo{order.Size, order.Root, order.Checkpoint, order.Unordered, order.Halted},
 		},
 	}
-	for i := range s.Genesis.Members {
-		m := memberAnswer{Name: s.Genesis.Members[i].Name, VKey: s.Genesis.Members[i].VKey, URL: s.Genesis.Members[i].URL}
-		m.Reachable = i < len(reachable) && reachable[i]
+	for i, member := range c.Roster() {
+		m := memberAnswer{Member: member, Status: "left", Reachable: i < len(reachable) && reachable[i]}
+		if c.Has(protocol.MemberID(i)) {
+			m.Status = "active"
+		}
 		if i < len(status.Logs) {
 			l := status.Logs[i]
 			m.Stored, m.Certified, m.Frozen = l.Stored, l.Certified, l.Frozen
@@ -66,14 +75,6 @@ func (s *Server) network(x *exchange) error {
 		a.Members = append(a.Members, m)
 	}
 	s.writeJSON(x, http.StatusOK, a)
-	return nil
-}
-
-// networkPolicy answers GET /v1/network/policy with the C2SP tlog-policy.
-func (s *Server) networkPolicy(x *exchange) error {
-	x.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	x.WriteHeader(http.StatusOK)
-	_, _ = x.Write([]byte(s.policyText)) // the client may have gone
 	return nil
 }
 
@@ -92,14 +93,17 @@ type readiness struct {
 }
 
 func (s *Server) readiness() readiness {
-	r := readiness{Required: s.Committee.Quorum()}
-	for _, up := range s.Reachable() {
-		if up {
+	c := s.Committee()
+	r := readiness{Required: c.Quorum()}
+	for i, up := range s.Reachable() {
+		if up && c.Has(protocol.MemberID(i)) {
 			r.Reachable++
 		}
 	}
 	status := s.Status()
 	switch {
+	case s.standing() != "":
+		r.Reason = s.standing()
 	case status.Stopped:
 		r.Reason = "there is evidence that this node's key signed two histories"
 	case s.Order().Halted:
@@ -108,6 +112,8 @@ func (s *Server) readiness() readiness {
 		r.Reason = "fewer members than a quorum can be reached"
 	case !status.Recovered:
 		r.Reason = "the node has not yet learned from the others how long its own log is"
+	case !status.Ready:
+		r.Reason = "the node has not yet learned from the others what it has to know to vote in this epoch"
 	default:
 		r.Ready = true
 	}

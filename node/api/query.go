@@ -128,9 +128,9 @@ func (s *Server) readParam(q *store.Query, name, text string) (err error) {
 	case "latest":
 		q.Latest, err = readChoice(name, text, "false", "true")
 	case "author":
-		id, ok := s.Genesis.Member(text)
+		id, ok := s.author(text)
 		if !ok {
-			return invalid(name, "%.64q is not a member; GET /v1/network names them", text)
+			return invalid(name, "%.64q is not a member; GET /v1/network names them, and decisions are of %q", text, protocol.AccordName)
 		}
 		q.Author = &id
 	case "order":
@@ -145,6 +145,14 @@ func (s *Server) readParam(q *store.Query, name, text string) (err error) {
 	return err
 }
 
+// author finds the log of a name: a member's, or that of decisions.
+func (s *Server) author(name string) (protocol.MemberID, bool) {
+	if name == protocol.AccordName {
+		return protocol.Accord, true
+	}
+	return s.memberOf(name)
+}
+
 var typeFilter = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*(\.\*)?$`)
 
 func checkType(text string) error {
@@ -154,12 +162,17 @@ func checkType(text string) error {
 	return nil
 }
 
-var anchorKinds = []protocol.Kind{protocol.KindAnchorEvent, protocol.KindAnchorState, protocol.KindAnchorProof}
+// Groups of kinds that have names of their own.
+var (
+	anchorKinds = []protocol.Kind{protocol.KindAnchorEvent, protocol.KindAnchorState, protocol.KindAnchorProof}
+	accordKinds = []protocol.Kind{protocol.KindPropose, protocol.KindVote, protocol.KindWithdraw, protocol.KindReport, protocol.KindDecide}
+	allKinds    = slices.Concat([]protocol.Kind{protocol.KindAttest}, anchorKinds, accordKinds)
+)
 
 // narrowKinds finds the kinds that all parameters together leave, and refuses
 // what cannot go together.
 func (s *Server) narrowKinds(q *store.Query, params map[string]string) error {
-	kinds := append([]protocol.Kind{protocol.KindAttest}, anchorKinds...)
+	kinds := slices.Clone(allKinds)
 	narrow := func(name string, to ...protocol.Kind) error {
 		kinds = slices.DeleteFunc(kinds, func(k protocol.Kind) bool { return !slices.Contains(to, k) })
 		if len(kinds) == 0 {
@@ -170,11 +183,14 @@ func (s *Server) narrowKinds(q *store.Query, params map[string]string) error {
 	if text, ok := params["kind"]; ok {
 		k, known := protocol.ParseKind(text)
 		to := []protocol.Kind{k}
-		if text == "anchor" {
+		switch text {
+		case "anchor":
 			to, known = anchorKinds, true
+		case "accord":
+			to, known = accordKinds, true
 		}
 		if !known {
-			return invalid("kind", "must be attest, anchor, anchor.event, anchor.state or anchor.proof")
+			return invalid("kind", "must be attest, anchor, anchor.event, anchor.state, anchor.proof, accord, propose, vote, withdraw, report or decide")
 		}
 		if err := narrow("kind", to...); err != nil {
 			return err
@@ -202,7 +218,7 @@ func (s *Server) narrowKinds(q *store.Query, params map[string]string) error {
 			return err
 		}
 	}
-	if len(kinds) <= len(anchorKinds) {
+	if len(kinds) < len(allKinds) {
 		q.Kinds = kinds
 	}
 	return nil

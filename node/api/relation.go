@@ -75,7 +75,7 @@ func (s *Server) relation(x *exchange) error {
 		return err
 	}
 	for i, l := range chain {
-		link := linkAnswer{Author: s.Committee.Name(l.Log), Index: l.Old, Size: l.Size, Header: l.Header.Append(nil)}
+		link := linkAnswer{Author: s.Committee().Name(l.Log), Index: l.Old, Size: l.Size, Header: l.Header.Append(nil)}
 		switch {
 		case i > 0 && l.Parent:
 			link.Via = "parent"
@@ -89,7 +89,7 @@ func (s *Server) relation(x *exchange) error {
 }
 
 func (s *Server) placeOf(p *store.Past) placeAnswer {
-	return placeAnswer{Hash: p.Entry.Hash, Position: p.Position, Author: s.Committee.Name(p.Log), Index: p.Index}
+	return placeAnswer{Hash: p.Entry.Hash, Position: p.Position, Author: s.Committee().Name(p.Log), Index: p.Index}
 }
 
 // pastOf looks up the earliest place of a hash that a parameter names.
@@ -104,6 +104,9 @@ func (s *Server) pastOf(name, text string) (store.Past, error) {
 	}
 	if !ok {
 		return store.Past{}, errorf(codeNotFound, "%s: %s has no place in this node's ledger", name, hash).with("field", name)
+	}
+	if row.Log == protocol.Accord {
+		return store.Past{}, invalid(name, "is a decision, which follows from the order and has no other past: what stands before it in the ledger is what comes before it")
 	}
 	return s.Ledger.Past(row)
 }

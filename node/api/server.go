@@ -3,6 +3,7 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"net/http"
 	"time"
@@ -34,6 +35,7 @@ type Lookup interface {
 	Size(log protocol.MemberID) (uint64, error)
 	Hashes(log protocol.MemberID) tlog.HashReader
 	Prove(f store.Found) (*proof.Proof, *proof.Checkpoint, error)
+	SignedByAuthor(cp *proof.Checkpoint, cert *quorum.Certificate) (*proof.Checkpoint, error)
 	Evidence(log protocol.MemberID) (*wire.Evidence, error)
 }
 
@@ -46,15 +48,19 @@ type Records interface {
 
 // Deps is what a Server works with.
 type Deps struct {
-	Genesis   *protocol.Genesis
-	Committee *quorum.Committee
-	Self      protocol.MemberID
+	Genesis *protocol.Genesis
+	// Epochs are those that this node knows of, and Self is its number in the
+	// newest one's roster, or protocol.Nobody; Name is what it is or will be called.
+	Epochs    func() *quorum.Epochs
+	Self      func() protocol.MemberID
+	Name      string
 	Submitter Submitter
 	Lookup    Lookup
 	Records   Records
 	Ledger    Ledger
-	// Status and Order are where the node's machines stand, and Reachable which members
-	// answer now, by number, this one included.
+	Accord    Accord
+	// Status and Order are where the node's machines stand, and Reachable which
+	// members answer now, by number, this one included.
 	Status    func() *actors.Status
 	Order     func() *chronos.Status
 	Reachable func() []bool
@@ -71,25 +77,26 @@ type Deps struct {
 // Server answers the API's requests.
 type Server struct {
 	Deps
-	networkID  protocol.Hash
-	policyText string
-	policy     *proof.Policy
-	ids        requestIDs
-	keys       keyLocks
-	looking    chan struct{} // requests that look for what they come after
-	metrics    *metrics
-	tiles      *rate.Limiter
-	handler    http.Handler
+	networkID protocol.Hash
+	genesis   []byte // in canonical form
+	policies  policies
+	ids       requestIDs
+	keys      keyLocks
+	looking   chan struct{} // requests that look for what they come after
+	metrics   *metrics
+	tiles     *rate.Limiter
+	handler   http.Handler
 }
 
 // New returns a server. An error means that the genesis makes no policy.
 func New(d Deps) (*Server, error) {
-	s := &Server{Deps: d, policyText: proof.EpochPolicyText(d.Committee), ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter()}
+	s := &Server{Deps: d, ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter()}
 	var err error
-	if s.networkID, err = d.Genesis.ID(); err != nil {
+	if s.genesis, err = d.Genesis.Canonical(); err != nil {
 		return nil, err
 	}
-	if s.policy, err = proof.ParsePolicy([]byte(s.policyText)); err != nil {
+	s.networkID = sha256.Sum256(s.genesis)
+	if _, err := s.policy(); err != nil {
 		return nil, err
 	}
 	if s.metrics, err = newMetrics(d.Registry); err != nil {

@@ -175,7 +175,7 @@ func TestTiles(t *testing.T) {
 		}
 		s.Settle()
 		c := &tilesClient{t: t, get: get}
-		tree := c.tree(f.server.policyText)
+		tree := c.tree(policyOf(f.com))
 		if tree.N != int64(size) {
 			t.Fatalf("the checkpoint is of size %d, want %d", tree.N, size)
 		}

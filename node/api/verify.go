@@ -10,6 +10,7 @@ import (
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/jcs"
 	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
@@ -64,7 +65,11 @@ func (s *Server) verifyHash(x *exchange) error {
 		if err != nil {
 			return err
 		}
-		report, err := proof.Verify(s.policy, p, proof.Claims{Hash: hash.String()})
+		policy, err := s.policy()
+		if err != nil {
+			return err
+		}
+		report, err := proof.Verify(policy, p, proof.Claims{Hash: hash.String()})
 		if err != nil {
 			return err // what this node stores does not hold
 		}
@@ -78,23 +83,25 @@ func (s *Server) verifyHash(x *exchange) error {
 // verifyProof answers POST /v1/witness/verify: it checks the proofs that are
 // sent to it, as an answer of the API or as {"proof", "event"}.
 func (s *Server) verifyProof(x *exchange) error {
-	body, err := readBody(x, s.Genesis.Params.MaxEventBytes+2*proof.MaxProofBytes+bodyMargin)
+	body, err := readBody(x, s.Committee().Params().MaxEventBytes+2*proof.MaxProofBytes+bodyMargin)
 	if err != nil {
 		return err
 	}
 	defer bodies.Put(body)
+	if proof.IsStory(*body) {
+		return s.verifyStory(x, *body)
+	}
 	proofs, claims, err := proof.ParseProofs(*body)
 	if err != nil {
 		return fromParser(err)
 	}
-	reports, err := proof.VerifyAll(s.policy, proofs, claims)
-	var failed *proof.StepError
-	if errors.As(err, &failed) {
-		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
-		return nil
-	}
+	policy, err := s.policy()
 	if err != nil {
 		return err
+	}
+	reports, err := proof.VerifyAll(policy, proofs, claims)
+	if err != nil {
+		return s.failedProof(x, err)
 	}
 	a := struct {
 		Valid bool `json:"valid"`
@@ -105,6 +112,37 @@ func (s *Server) verifyProof(x *exchange) error {
 		a.Ledger = reports[1]
 	}
 	s.writeJSON(x, http.StatusOK, a)
+	return nil
+}
+
+// failedProof says which step of a verification has failed.
+func (s *Server) failedProof(x *exchange, err error) error {
+	var failed *proof.StepError
+	if errors.As(err, &failed) {
+		s.writeJSON(x, http.StatusOK, map[string]any{"valid": false, "step": failed.Step, "reason": failed.Reason})
+		return nil
+	}
+	return err
+}
+
+// verifyStory checks the story of a proposal.
+func (s *Server) verifyStory(x *exchange, text []byte) error {
+	story, err := proof.ParseStory(text)
+	if err != nil {
+		return fromParser(err)
+	}
+	policy, err := s.policy()
+	if err != nil {
+		return err
+	}
+	report, err := proof.VerifyStory(policy, story, proof.Claims{})
+	if err != nil {
+		return s.failedProof(x, err)
+	}
+	s.writeJSON(x, http.StatusOK, struct {
+		Valid bool               `json:"valid"`
+		Story *proof.StoryReport `json:"story"`
+	}{true, report})
 	return nil
 }
 
@@ -122,8 +160,8 @@ type evidenceAnswer struct {
 
 // evidence answers GET /v1/witness/evidence.
 func (s *Server) evidence(x *exchange) error {
-	list := []evidenceAnswer{}
-	for i := range s.Committee.Logs() {
+	list, c := []evidenceAnswer{}, s.Committee()
+	for i := range c.Logs() {
 		id := protocol.MemberID(i)
 		e, err := s.Lookup.Evidence(id)
 		if err != nil {
@@ -133,8 +171,8 @@ func (s *Server) evidence(x *exchange) error {
 			continue
 		}
 		list = append(list, evidenceAnswer{
-			Author: s.Committee.Name(id), Origin: s.Committee.Origin(id),
-			Checkpoints: [2]string{s.signedNote(id, e.Low), s.signedNote(id, e.High)},
+			Author: c.Name(id), Origin: c.Origin(id),
+			Checkpoints: [2]string{signedNote(c, id, e.Low), signedNote(c, id, e.High)},
 			Prefix:      e.Prefix, Proof: append([]protocol.Hash{}, e.Proof...),
 		})
 	}
@@ -143,9 +181,9 @@ func (s *Server) evidence(x *exchange) error {
 }
 
 // signedNote writes an author's signed tree head as a signed note.
-func (s *Server) signedNote(author protocol.MemberID, h wire.Signed) string {
-	note := append(s.Committee.Checkpoint(author, h.Size, h.Root).Append(nil), '\n')
-	return string(s.Committee.Verifier(author).AppendLine(note, cosign.Signature{Time: h.Time, Bytes: h.Sig}))
+func signedNote(c *quorum.Committee, author protocol.MemberID, h wire.Signed) string {
+	note := append(c.Checkpoint(author, h.Size, h.Root).Append(nil), '\n')
+	return string(c.Verifier(author).AppendLine(note, cosign.Signature{Time: h.Time, Bytes: h.Sig}))
 }
 
 // stringList reads a JSON list of texts.

@@ -39,7 +39,7 @@ func TestLifeOfAToken(t *testing.T) {
 	}
 	now := time.Now()
 	p, err := tokens.Authenticate("Bearer "+token, now)
-	if err != nil || p.ID != rec.ID || !p.May(Write) || p.May(Admin) {
+	if err != nil || p.ID != rec.ID || !p.May(Write) || p.May(Vote) || p.May(Admin) {
 		t.Fatalf("principal %+v, error %v", p, err)
 	}
 	for header, want := range map[string]error{

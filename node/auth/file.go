@@ -34,7 +34,8 @@ type Scope string
 // The scopes.
 const (
 	Read  Scope = "read"  // look things up
-	Write Scope = "write" // attest events
+	Write Scope = "write" // attest events, anchor, propose
+	Vote  Scope = "vote"  // vote for the member whose node it is
 	Admin Scope = "admin" // act for the node's operator
 )
 
@@ -89,8 +90,8 @@ func (s *Spec) Validate() error {
 		return fmt.Errorf("lifetime: %v is over before it begins", s.Lifetime)
 	}
 	for _, sc := range s.Scopes {
-		if sc != Read && sc != Write && sc != Admin {
-			return fmt.Errorf("scope: %q is none of read, write, admin", sc)
+		if sc != Read && sc != Write && sc != Vote && sc != Admin {
+			return fmt.Errorf("scope: %q is none of read, write, vote, admin", sc)
 		}
 	}
 	switch s.Tier {

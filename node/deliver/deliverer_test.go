@@ -88,7 +88,7 @@ func (b *bench) open() {
 	if b.db, err = pebbleds.Open(b.dir, pebbleds.Options{MemTableSize: 1 << 20}); err != nil {
 		b.t.Fatal(err)
 	}
-	if b.store, err = store.Open(b.db, com, b.genesis.Params, protocol.Hash{1}, "node-1"); err != nil {
+	if b.store, err = store.Open(b.db, com, protocol.Hash{1}, "node-1"); err != nil {
 		b.t.Fatal(err)
 	}
 	b.Deliveries = b.store.Deliveries()

@@ -84,6 +84,8 @@ func (r *rule) why(p *protocol.Proposal) (string, bool) {
 	switch {
 	case !r.action.Match(p.Action.Type):
 		return fmt.Sprintf("the action %s is not %s", p.Action.Type, r.action), false
+	case !r.reaches(&p.Action):
+		return fmt.Sprintf("the action %s changes the network: %s would have to begin with membership. or params.", p.Action.Type, r.action), false
 	case !r.proposer.Match(p.Proposer):
 		return fmt.Sprintf("the proposer %s is not %s", p.Proposer, r.proposer), false
 	case r.Proposer == "":

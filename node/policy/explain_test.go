@@ -35,6 +35,24 @@ func TestExplainWithoutWebhook(t *testing.T) {
 	}
 }
 
+// TestExplainNetwork has a rule for everything say why that is not the committee.
+func TestExplainNetwork(t *testing.T) {
+	v, err := New(Config{Clock: stillClock(nil), Rules: []Rule{
+		{Action: "config.*", Vote: "accept"}, {Action: "**", Vote: "accept"}, {Action: "membership.*", Vote: "reject"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := v.Explain(t.Context(), proposal("membership.add", "node-2"), false)
+	if err != nil || e.Rule != 2 || e.Verdict.Vote != Reject || len(e.Rules) != 3 {
+		t.Fatalf("%+v %v", e, err)
+	}
+	if e.Rules[0].Why != "the action membership.add is not config.*" ||
+		e.Rules[1].Why != "the action membership.add changes the network: ** would have to begin with membership. or params." {
+		t.Errorf("%+v", e.Rules)
+	}
+}
+
 func TestExplainAsksOnlyIfTold(t *testing.T) {
 	asked := ""
 	s := newService(t, nil, func(_ int64, w http.ResponseWriter, r *http.Request) {

@@ -32,7 +32,8 @@ const byWebhook = "webhook"
 // Rule says how to vote on some proposals.
 type Rule struct {
 	// Action is a pattern of the action's type, and Proposer one of the
-	// proposer's name; none is any.
+	// proposer's name; none is any. Actions of the network itself match only a
+	// pattern that begins with "membership." or "params.", letter for letter.
 	Action   string `json:"action"`
 	Proposer string `json:"proposer,omitempty"`
 	// Vote is accept, reject, manual or webhook.
@@ -78,6 +79,10 @@ type rule struct {
 	Rule
 	action, proposer glob.Pattern
 	vote             Vote
+	// network says that the rule names actions of the network itself. Others
+	// never match these: who lets everything pass is not to give the committee
+	// away.
+	network bool
 	// What follows is there if a webhook is asked.
 	asks    bool
 	silence Vote
@@ -119,6 +124,8 @@ func parseRule(path string, raw Rule) (*rule, error) {
 	if r.action, err = glob.Parse(raw.Action); err != nil {
 		return nil, fieldErrorf(path+".action", "%q: %v", raw.Action, err)
 	}
+	named := protocol.Action{Type: raw.Action} // stars are no letters of a name
+	r.network = named.IsNetwork()
 	proposer := raw.Proposer
 	if proposer == "" {
 		proposer = "**"
@@ -168,10 +175,13 @@ func (r *rule) parseWebhook(path string) error {
 // covers reports whether a rule leaves nothing to a later one, as far as that is
 // plain: it takes everything, or has the same pattern.
 func (r *rule) covers(later *rule) bool {
-	over := func(a, b glob.Pattern) bool { return a.Any() || a == b }
-	return over(r.action, later.action) && over(r.proposer, later.proposer)
+	action := r.action.Any() && !later.network || r.action == later.action
+	return action && (r.proposer.Any() || r.proposer == later.proposer)
 }
 
 func (r *rule) matches(p *protocol.Proposal) bool {
-	return r.action.Match(p.Action.Type) && r.proposer.Match(p.Proposer)
+	return r.reaches(&p.Action) && r.action.Match(p.Action.Type) && r.proposer.Match(p.Proposer)
 }
+
+// reaches reports whether a rule may match an action at all.
+func (r *rule) reaches(a *protocol.Action) bool { return r.network || !a.IsNetwork() }

@@ -29,6 +29,8 @@ func TestCheck(t *testing.T) {
 		{nil, "", ""},
 		{[]Rule{{Action: "test.*", Vote: "accept"}, {Action: "**", Vote: "reject"}}, "", ""},
 		{[]Rule{{Action: "**", Proposer: "node-*", Vote: "manual"}, {Action: "**", Vote: "reject"}}, "", ""},
+		{[]Rule{{Action: "**", Vote: "accept"}, {Action: "membership.*", Vote: "reject"}}, "", ""},
+		{[]Rule{{Action: "**", Vote: "accept"}, {Action: "params.**", Proposer: "acme", Vote: "accept"}}, "", ""},
 		{asks(func(*Webhook) {}), "", ""},
 		{asks(func(w *Webhook) { w.URL, w.AllowHTTP = "http://rules.internal", true }), "", ""},
 		{asks(func(w *Webhook) { w.Retries = 0 }), "", ""},
@@ -44,6 +46,9 @@ func TestCheck(t *testing.T) {
 		{[]Rule{{Action: "**", Vote: "accept"}, {Action: "a", Vote: "reject"}}, "accord.policies[1]", "accord.policies[0]"},
 		{[]Rule{{Action: "a", Proposer: "x", Vote: "accept"}, {Action: "a", Proposer: "x", Vote: "reject"}}, "accord.policies[1]", "never reached"},
 		{[]Rule{{Action: "a", Vote: "accept"}, {Action: "a", Proposer: "x", Vote: "reject"}}, "accord.policies[1]", "never reached"},
+		{[]Rule{{Action: "**", Vote: "accept"}, {Action: "membership", Vote: "reject"}}, "accord.policies[1]", "never reached"},
+		{[]Rule{{Action: "**", Vote: "accept"}, {Action: "m*.add", Vote: "reject"}}, "accord.policies[1]", "never reached"},
+		{[]Rule{{Action: "membership.*", Vote: "accept"}, {Action: "membership.*", Proposer: "x", Vote: "reject"}}, "accord.policies[1]", "never reached"},
 
 		{asks(func(w *Webhook) { w.URL = "" }), "accord.policies[1].webhook.url", "missing"},
 		{asks(func(w *Webhook) { w.URL = "http://rules.internal" }), "accord.policies[1].webhook.url", "allow_http"},
@@ -56,6 +61,49 @@ func TestCheck(t *testing.T) {
 		{asks(func(w *Webhook) { w.Silence = "webhook" }), "accord.policies[1].webhook.silence", `"webhook"`},
 	} {
 		expectField(t, Check(c.rules), c.field, c.want)
+	}
+}
+
+// TestNetworkIsNamed demands that only rules that name actions of the network
+// match these.
+func TestNetworkIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		pattern, action string
+		want            bool
+	}{
+		{"**", "config.set", true},
+		{"**", "membership", true}, // a name that is not kept for the network
+		{"**", "memberships.add", true},
+		{"*.add", "config.add", true},
+		{"membership.*", "membership.add", true},
+		{"membership.**", "membership.add", true},
+		{"membership.add", "membership.add", true},
+		{"params.set", "params.set", true},
+		{"params.s*", "params.set", true},
+
+		{"**", "membership.add", false},
+		{"**", "membership.x.y", false},
+		{"**", "params.set", false},
+		{"*.*", "membership.remove", false},
+		{"*.**", "membership.remove", false},
+		{"*.set", "params.set", false},
+		{"membership*.add", "membership.add", false},
+		{"m*.replace", "membership.replace", false},
+		{"param*.set", "params.set", false},
+		{"membership.*", "params.set", false},
+	} {
+		v, err := New(Config{Clock: stillClock(nil), Rules: []Rule{{Action: c.pattern, Vote: "accept"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.Decide(t.Context(), proposal(c.action, "acme"))
+		if err != nil || (got.Vote == Accept) != c.want {
+			t.Errorf("%s accepted by %s: %+v %v, want %v", c.action, c.pattern, got, err, c.want)
+		}
+		e, err := v.Explain(t.Context(), proposal(c.action, "acme"), false)
+		if err != nil || *e.Verdict != got || (e.Rule == 0) != c.want {
+			t.Errorf("%s by %s: explained as %+v %v, decided as %+v", c.action, c.pattern, e, err, got)
+		}
 	}
 }
 

@@ -45,28 +45,37 @@ const (
 
 // Create makes the files of a new network in dir, which must not exist yet or
 // be empty: genesis.json, policy, and a folder a node. It makes all of them or none.
-func Create(dir, network string, nodes []Node) (*protocol.Genesis, error) {
+func Create(dir, network string, nodes []Node) (g *protocol.Genesis, err error) {
+	err = makeFolder(dir, func(tmp string) (err error) {
+		g, err = write(tmp, network, nodes)
+		return err
+	})
+	return g, err
+}
+
+// makeFolder has a folder written that must not exist yet or be empty: all of it
+// or nothing.
+func makeFolder(dir string, write func(tmp string) error) error {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, fmt.Errorf("%s is not empty: name a folder that does not exist yet", dir)
+		return fmt.Errorf("%s is not empty: name a folder that does not exist yet", dir)
 	}
 	parent := filepath.Dir(filepath.Clean(dir))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	tmp, err := os.MkdirTemp(parent, ".strata-init-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(tmp) // what has been renamed is no longer there
-	g, err := write(tmp, network, nodes)
-	if err != nil {
-		return nil, err
+	if err := write(tmp); err != nil {
+		return err
 	}
 	if err := os.Chmod(tmp, 0o755); err != nil {
-		return nil, err
+		return err
 	}
 	_ = os.Remove(dir) // an empty folder; Rename says so if it is another thing
-	return g, os.Rename(tmp, dir)
+	return os.Rename(tmp, dir)
 }
 
 func write(dir, network string, nodes []Node) (*protocol.Genesis, error) {
@@ -75,37 +84,57 @@ func write(dir, network string, nodes []Node) (*protocol.Genesis, error) {
 		return nil, err
 	}
 	for i, n := range nodes {
-		// Names become folders.
-		if err := protocol.CheckMemberName(fmt.Sprintf("members[%d].name", i), n.Name); err != nil {
-			return nil, err
-		}
-		k, err := newKeys(network + "/" + n.Name)
+		m, err := newMember(dir, fmt.Sprintf("members[%d]", i), network, n)
 		if err != nil {
 			return nil, err
 		}
-		g.Members = append(g.Members, protocol.Member{
-			Name: n.Name, PeerID: k.id.String(), Addrs: []string{n.PeerAddr},
-			VKey: k.signer.Verifier().String(), URL: n.URL,
-		})
-		if err := writeNode(filepath.Join(dir, n.Name), n, k); err != nil {
-			return nil, err
-		}
+		g.Members = append(g.Members, *m)
 	}
 	if err := g.Validate(); err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(g, "", "  ")
+	if err := writeJSON(filepath.Join(dir, GenesisFile), g); err != nil {
+		return nil, err
+	}
+	text, err := foundingPolicy(g)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, GenesisFile), append(text, '\n'), 0o644); err != nil {
+	return g, os.WriteFile(filepath.Join(dir, PolicyFile), []byte(text), 0o644)
+}
+
+// foundingPolicy is the trust policy of a network in its first epoch.
+func foundingPolicy(g *protocol.Genesis) (string, error) {
+	c, err := quorum.NewCommittee(g)
+	if err != nil {
+		return "", err
+	}
+	return proof.EpochPolicyText(c), nil
+}
+
+func writeJSON(file string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(text, '\n'), 0o644)
+}
+
+// newMember makes a node's keys and its folder in dir, and returns what the others
+// are to know of it.
+func newMember(dir, field, network string, n Node) (*protocol.Member, error) {
+	// Names become folders.
+	if err := protocol.CheckMemberName(field+".name", n.Name); err != nil {
 		return nil, err
 	}
-	committee, err := quorum.NewCommittee(g)
+	k, err := newKeys(network + "/" + n.Name)
 	if err != nil {
 		return nil, err
 	}
-	return g, os.WriteFile(filepath.Join(dir, PolicyFile), []byte(proof.EpochPolicyText(committee)), 0o644)
+	return &protocol.Member{
+		Name: n.Name, PeerID: k.id.String(), Addrs: []string{n.PeerAddr},
+		VKey: k.signer.Verifier().String(), URL: n.URL,
+	}, writeNode(filepath.Join(dir, n.Name), n, k)
 }
 
 func writeNode(dir string, n Node, k *keys) error {
@@ -154,5 +183,19 @@ func configText(n Node) string {
 	for _, action := range n.Accept {
 		fmt.Fprintf(&b, "\n[[accord.policies]]\naction = %q\nvote = \"accept\"\n", action)
 	}
+	if len(n.Accept) == 0 {
+		b.WriteString(policyExample)
+	}
 	return b.String()
 }
+
+// policyExample is what a configuration says of rules until its owner writes some.
+const policyExample = `
+# How this node votes by itself: the first rule that matches counts. Without one a
+# person votes. "strata accord policy test --config FILE --action demo.try" says
+# which rule decides.
+#
+# [[accord.policies]]
+# action = "demo.*"   # ** is everything but membership.* and params.*
+# vote = "accept"     # or reject, manual, webhook
+`

@@ -1,10 +1,13 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 	ds "github.com/ipfs/go-datastore"
@@ -185,16 +188,7 @@ func (s *Store) readCBOR(key []byte, into any) (bool, error) {
 
 // OpenCases implements accord.Storage.
 func (s *Store) OpenCases() ([]accord.Case, error) {
-	var ids []protocol.Hash
-	prefix := []byte(spaceOpen)
-	err := s.db.Scan(prefix, upper(prefix), false, func(key, _ []byte) (bool, error) {
-		raw, err := hex.DecodeString(string(key[len(prefix):]))
-		if err != nil || len(raw) != len(protocol.Hash{}) {
-			return false, fmt.Errorf("store: %s is no key of a proposal", key)
-		}
-		ids = append(ids, protocol.Hash(raw))
-		return true, nil
-	})
+	ids, err := s.openIDs(math.MaxInt)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +201,43 @@ func (s *Store) OpenCases() ([]accord.Case, error) {
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// Open returns the cases that are open, the newest first. It answers false if there
+// are more than limit. It may be called while cases are decided, and so return one
+// that is not open any more.
+func (s *Store) Open(limit int) ([]accord.Case, bool, error) {
+	ids, err := s.openIDs(limit + 1)
+	if err != nil || len(ids) > limit {
+		return nil, false, err
+	}
+	var out []accord.Case
+	for _, id := range ids {
+		c, ok, err := s.Case(id)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b accord.Case) int { return cmp.Compare(b.Position, a.Position) })
+	return out, true, nil
+}
+
+// openIDs returns the ids of proposals that are open, at most limit, in no order.
+func (s *Store) openIDs(limit int) ([]protocol.Hash, error) {
+	var ids []protocol.Hash
+	prefix := []byte(spaceOpen)
+	err := s.db.Scan(prefix, upper(prefix), false, func(key, _ []byte) (bool, error) {
+		raw, err := hex.DecodeString(string(key[len(prefix):]))
+		if err != nil || len(raw) != len(protocol.Hash{}) {
+			return false, fmt.Errorf("store: %s is no key of a proposal", key)
+		}
+		ids = append(ids, protocol.Hash(raw))
+		return len(ids) < limit, nil
+	})
+	return ids, err
 }
 
 // Subject implements accord.Storage.

@@ -151,7 +151,7 @@ func (s *Store) forgetState(w *pebbleds.WriteBatch, b *wire.Batch, i int) error 
 	if b.Items[i].Kind != protocol.KindAnchorState {
 		return nil
 	}
-	a, err := protocol.CheckAnchor(b.Items[i].Body, s.params.MaxEventBytes)
+	a, err := protocol.CheckAnchor(b.Items[i].Body, len(b.Items[i].Body))
 	if err != nil {
 		return fmt.Errorf("store: a stored anchor: %w", err)
 	}

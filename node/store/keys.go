@@ -23,6 +23,7 @@ import (
 //	/z/<second><log><old>   a batch of which a body expires in that second
 //	/s/state, /s/checkpoint where the order and the ledger stand
 //	/s/erased               where bodies were erased whose space is not given back
+//	/s/epoch/<number>       an epoch behind the founding one
 //	/p/<id>                 a proposal and what has become of it
 //	/po/<id>                a proposal that is open
 //	/pp/<position>          the proposal at a place of the ledger
@@ -50,6 +51,7 @@ const (
 	keyOrder         = "/s/state"
 	keyCheckpoint    = "/s/checkpoint"
 	keyErased        = "/s/erased"
+	spaceEpoch       = "/s/epoch/"
 	spaceCase        = "/p/"
 	spaceOpen        = "/po/"
 	spaceProposal    = "/pp/"
@@ -78,6 +80,8 @@ func logKey(space string, log protocol.MemberID, at uint64) []byte {
 func evidenceKey(log protocol.MemberID) []byte {
 	return appendHex([]byte(spaceEvidence), uint64(log), 4)
 }
+
+func epochKey(number uint64) []byte { return appendHex([]byte(spaceEpoch), number, 16) }
 
 // indexedHash is how many bytes of an event's hash its keys have. They are the
 // store's most frequent and least orderly keys, and what a lookup finds is held

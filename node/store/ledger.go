@@ -199,7 +199,7 @@ func (s *Store) Node(log protocol.MemberID, size uint64) (chronos.PutNode, bool,
 	}
 	var r nodeRecord
 	if err := cbor.Unmarshal(value, &r); err != nil {
-		return chronos.PutNode{}, false, fmt.Errorf("store: node of %s: %w", s.committee.Name(log), err)
+		return chronos.PutNode{}, false, fmt.Errorf("store: node of %s: %w", s.committee().Name(log), err)
 	}
 	return chronos.PutNode{Log: log, Size: parseHex(key[len(key)-16:]), Round: r.Round, Clock: r.Clock, Rounds: r.Rounds}, true, nil
 }
@@ -335,7 +335,7 @@ func (s *Store) Rows(r Run) ([]Row, error) {
 		return nil, err
 	}
 	if !ok || b.Old != r.Old || uint64(len(b.Items)) != r.Count {
-		return nil, fmt.Errorf("store: the batch of %s at %d is not the one that was ordered", s.committee.Name(r.Log), r.Old)
+		return nil, fmt.Errorf("store: the batch of %s at %d is not the one that was ordered", s.committee().Name(r.Log), r.Old)
 	}
 	rows := make([]Row, len(b.Items))
 	for i := range b.Items {

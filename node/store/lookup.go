@@ -129,6 +129,12 @@ func (s *Store) each(hash protocol.Hash, lower, end []byte, fn func(Found) bool)
 		if err != nil {
 			return false, err
 		}
+		if f.Log == protocol.Accord {
+			if f.Certified, err = s.isCosigned(f); err != nil {
+				return false, err
+			}
+			return fn(f), nil
+		}
 		size, known := certified[f.Log]
 		if !known {
 			claim, _, err := s.Certificate(f.Log, ^uint64(0))
@@ -150,6 +156,18 @@ func (s *Store) each(hash protocol.Hash, lower, end []byte, fn func(Found) bool)
 	})
 }
 
+// isCosigned reports whether a quorum has cosigned the ledger so far that a
+// decision is in it. That is all the certificate that decisions have: their log is
+// derived, and has no checkpoints.
+func (s *Store) isCosigned(decision Found) (bool, error) {
+	position, ordered, err := s.Position(decision.Log, decision.Index)
+	if err != nil || !ordered {
+		return false, err
+	}
+	claim, ok, err := s.Checkpoint()
+	return ok && position < claim.Size, err
+}
+
 // parseEvent reads a key and value of the index of bodies. The log and the
 // leaf begin at start.
 func parseEvent(hash protocol.Hash, key, value []byte, start int) (Found, error) {
@@ -166,18 +184,21 @@ func parseEvent(hash protocol.Hash, key, value []byte, start int) (Found, error)
 	}, nil
 }
 
-// Prove returns the proof of a certified attestation, against the earliest
-// checkpoint that covers it, whose cosignatures are the ones nearest to it in
-// time.
+// Prove returns the proof of a certified entry, against the earliest checkpoint of
+// its author's log that covers it, whose cosignatures are the ones nearest to it in
+// time. That of a decision is against the ledger's newest checkpoint.
 func (s *Store) Prove(f Found) (*proof.Proof, *proof.Checkpoint, error) {
+	if f.Log == protocol.Accord {
+		return s.proveDecision(f)
+	}
 	claim, ok, err := s.Certificate(f.Log, f.Index+1)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !ok {
-		return nil, nil, fmt.Errorf("store: leaf %d of the log of %s is not certified", f.Index, s.committee.Name(f.Log))
+		return nil, nil, fmt.Errorf("store: leaf %d of the log of %s is not certified", f.Index, s.committee().Name(f.Log))
 	}
-	cert, err := s.committee.Verify(claim)
+	cert, cp, err := s.verify(claim)
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
 	}
@@ -185,6 +206,21 @@ func (s *Store) Prove(f Found) (*proof.Proof, *proof.Checkpoint, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("store: %w", err)
 	}
-	cp := proof.NewCheckpoint(s.committee, cert)
 	return cp.Prove(f.Entry, f.Index, path), cp, nil
+}
+
+func (s *Store) proveDecision(f Found) (*proof.Proof, *proof.Checkpoint, error) {
+	position, ordered, err := s.Position(f.Log, f.Index)
+	if err != nil {
+		return nil, nil, err
+	}
+	head, ok, err := s.LedgerHead()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !ordered || !ok || position >= head.Size() {
+		return nil, nil, fmt.Errorf("store: decision %d is under no checkpoint of the ledger", f.Index)
+	}
+	p, err := s.ProveLedger(head, Row{Position: position, Log: f.Log, Index: f.Index, Entry: f.Entry})
+	return p, head.Checkpoint, err
 }

@@ -411,6 +411,8 @@ func (sr *search) mayMatch(r Run) bool {
 		return false
 	case q.Author != nil && r.Log != *q.Author:
 		return false
+	case r.Log == protocol.Accord && (q.Before != nil || q.After != nil || q.Concurrent != nil):
+		return false // decisions follow from the order, not from what their author has seen
 	case q.Before != nil && !precedes(r.Log, r.Old+1, q.Before):
 		return false
 	}

@@ -27,7 +27,7 @@ func (s *Store) Past(row Row) (Past, error) {
 		return Past{}, err
 	}
 	if !ok || r.Log != row.Log || row.Index <= r.Old || row.Index >= r.Size() {
-		return Past{}, fmt.Errorf("store: leaf %d of the log of %s is not at position %d", row.Index, s.committee.Name(row.Log), row.Position)
+		return Past{}, fmt.Errorf("store: leaf %d of the log of %s is not at position %d", row.Index, s.committee().Name(row.Log), row.Position)
 	}
 	clock, err := s.clock(r.Log, r.Size())
 	return Past{Row: row, Size: r.Size(), Clock: clock}, err
@@ -40,7 +40,7 @@ func (s *Store) clock(log protocol.MemberID, size uint64) (order.Clock, error) {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("store: no batch of %s that ends at %d is ordered", s.committee.Name(log), size)
+		return nil, fmt.Errorf("store: no batch of %s that ends at %d is ordered", s.committee().Name(log), size)
 	}
 	clock := slices.Clone(n.Clock)
 	clock[log] = size
@@ -124,7 +124,7 @@ func (s *Store) link(log protocol.MemberID, size uint64) (Link, *wire.Batch, err
 		return Link{}, nil, err
 	}
 	if !ok || b.Size() != size {
-		return Link{}, nil, fmt.Errorf("store: the log of %s has no batch that ends at %d", s.committee.Name(log), size)
+		return Link{}, nil, fmt.Errorf("store: the log of %s has no batch that ends at %d", s.committee().Name(log), size)
 	}
 	return Link{Log: log, Old: b.Old, Size: size, Header: b.Header()}, b, nil
 }
@@ -171,7 +171,7 @@ func (s *Store) parentWith(b *wire.Batch, entry Past) (protocol.Parent, error) {
 		}
 	}
 	if found == nil {
-		return protocol.Parent{}, fmt.Errorf("store: no parent of the batch of %s at %d has position %d in its past", s.committee.Name(b.Author), b.Old, entry.Position)
+		return protocol.Parent{}, fmt.Errorf("store: no parent of the batch of %s at %d has position %d in its past", s.committee().Name(b.Author), b.Old, entry.Position)
 	}
 	return *found, nil
 }

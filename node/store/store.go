@@ -28,9 +28,9 @@ const schemaVersion = "4"
 // Store is the storage of one member of one network. It is safe for
 // concurrent use.
 type Store struct {
-	db        *pebbleds.Datastore
-	committee *quorum.Committee
-	params    protocol.Params
+	db *pebbleds.Datastore
+	// epochs are those that were written.
+	epochs atomic.Pointer[quorum.Epochs]
 	// state is the newest one that was written.
 	state atomic.Pointer[chronos.State]
 	// head is the newest certified head of the ledger that was asked for.
@@ -43,15 +43,18 @@ type Store struct {
 }
 
 // Open opens the storage in db, which must be empty or belong to the same
-// network and member.
-func Open(db *pebbleds.Datastore, c *quorum.Committee, p protocol.Params, network protocol.Hash, member string) (*Store, error) {
-	s := &Store{db: db, committee: c, params: p}
+// network and member. The committee is the founding one.
+func Open(db *pebbleds.Datastore, c *quorum.Committee, network protocol.Hash, member string) (*Store, error) {
+	s := &Store{db: db}
 	for _, want := range []struct{ name, value string }{
 		{"schema", schemaVersion}, {"network", network.String()}, {"member", member},
 	} {
 		if err := s.claim(want.name, want.value); err != nil {
 			return nil, err
 		}
+	}
+	if err := s.loadEpochs(c); err != nil {
+		return nil, err
 	}
 	if err := s.loadErased(); err != nil {
 		return nil, err
@@ -81,12 +84,22 @@ func (s *Store) claim(name, value string) error {
 func (s *Store) Write(records []machine.Record, sync bool) error {
 	b := s.db.NewWriteBatch()
 	var state *chronos.State
+	epochs := s.Epochs()
 	for _, r := range records {
-		if st, ok := r.(chronos.PutState); ok {
-			state = &st.State // the newest one holds
-			continue
+		var err error
+		switch r := r.(type) {
+		case chronos.PutState:
+			state = &r.State // the newest one holds
+		case chronos.PutEpoch:
+			last := epochs.Latest()
+			epochs = epochs.Clone()
+			if err = epochs.Add(r.Committee); err == nil {
+				err = putEpoch(b, r.Committee, last)
+			}
+		default:
+			err = s.put(b, r)
 		}
-		if err := s.put(b, r); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -97,6 +110,9 @@ func (s *Store) Write(records []machine.Record, sync bool) error {
 	}
 	if err := b.Commit(sync); err != nil {
 		return err
+	}
+	if epochs != s.Epochs() {
+		s.epochs.Store(epochs)
 	}
 	if state != nil {
 		s.state.Store(state)
@@ -209,7 +225,7 @@ func (s *Store) Hashes(log protocol.MemberID) tlog.HashReader {
 					return nil, err
 				}
 				if h, ok = near.hash(x); !ok {
-					return nil, fmt.Errorf("store: hash %d of %s is not there", x, s.committee.Origin(log))
+					return nil, fmt.Errorf("store: hash %d of %s is not there", x, s.committee().Origin(log))
 				}
 			}
 			out[i] = h
@@ -295,13 +311,13 @@ func (s *Store) Evidence(log protocol.MemberID) (*wire.Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := wire.Decode(value, wire.MaxMessage(s.params))
+	m, err := wire.Decode(value, wire.MostMessage())
 	if err != nil {
-		return nil, fmt.Errorf("store: evidence against %s: %w", s.committee.Name(log), err)
+		return nil, fmt.Errorf("store: evidence against %s: %w", s.committee().Name(log), err)
 	}
 	e, ok := m.(*wire.Evidence)
 	if !ok {
-		return nil, fmt.Errorf("store: evidence against %s is a message of another kind", s.committee.Name(log))
+		return nil, fmt.Errorf("store: evidence against %s is a message of another kind", s.committee().Name(log))
 	}
 	return e, nil
 }

@@ -69,7 +69,7 @@ func (b *book) open() {
 	if b.db, err = pebbleds.Open(b.dir, pebbleds.Options{MemTableSize: 1 << 20}); err != nil {
 		b.t.Fatal(err)
 	}
-	if b.Store, err = Open(b.db, b.com, b.genesis.Params, protocol.Hash{1}, "node-1"); err != nil {
+	if b.Store, err = Open(b.db, b.com, protocol.Hash{1}, "node-1"); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -140,7 +140,7 @@ func TestBelongsToOne(t *testing.T) {
 		member  string
 		want    string
 	}{{protocol.Hash{2}, "node-1", "network"}, {protocol.Hash{1}, "node-2", "member"}} {
-		_, err := Open(b.db, b.com, b.genesis.Params, c.network, c.member)
+		_, err := Open(b.db, b.com, c.network, c.member)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "another data folder") {
 			t.Errorf("%v", err)
 		}

@@ -27,7 +27,7 @@ func (s *Store) LedgerHead() (*LedgerHead, bool, error) {
 	if h := s.head.Load(); h != nil && h.Size() == claim.Size {
 		return h, true, nil
 	}
-	cert, err := s.committee.Verify(claim)
+	cert, cp, err := s.verify(claim)
 	if err != nil {
 		return nil, false, fmt.Errorf("store: checkpoint of the ledger: %w", err)
 	}
@@ -35,7 +35,7 @@ func (s *Store) LedgerHead() (*LedgerHead, bool, error) {
 	if err != nil || !ok {
 		return nil, false, err
 	}
-	h := &LedgerHead{Checkpoint: proof.NewCheckpoint(s.committee, cert), Root: cert.Root(), Time: last.LedgerTime}
+	h := &LedgerHead{Checkpoint: cp, Root: cert.Root(), Time: last.LedgerTime}
 	s.head.Store(h)
 	return h, true, nil
 }
@@ -52,7 +52,7 @@ func (s *Store) ProveLedger(h *LedgerHead, row Row) (*proof.Proof, error) {
 
 // ledgerEntry is an entry as a leaf of the ledger.
 func (s *Store) ledgerEntry(row *Row) protocol.LedgerEntry {
-	return protocol.LedgerEntry{Entry: row.Entry, Log: s.committee.Name(row.Log), Index: row.Index}
+	return protocol.LedgerEntry{Entry: row.Entry, Log: s.committee().Name(row.Log), Index: row.Index}
 }
 
 // LedgerEntries returns the leaves of the ledger from one position up to, and

@@ -72,6 +72,8 @@ type entry struct {
 type Change struct {
 	Proposal *protocol.Proposal
 	Status   Status
+	// Time is that of the proposal's batch.
+	Time protocol.Micros
 }
 
 // NewBook returns a Book that goes on from a state and from what is stored, under
@@ -150,6 +152,9 @@ func (b *Book) expire(t protocol.Micros) ([]*Decision, error) {
 // Due is the earliest deadline of all that is open, or 0 if nothing is.
 func (b *Book) Due() protocol.Micros { return b.due }
 
+// Open is how many proposals are open.
+func (b *Book) Open() int { return len(b.open) }
+
 // decided notes where a decision has its place in the ledger.
 func (b *Book) decided(d *Decision, position uint64) {
 	c := b.recent.cases[d.ID]
@@ -208,7 +213,7 @@ func (b *Book) propose(e entry) (*Decision, error) {
 	if d.Status == Open {
 		b.admit(c)
 		b.put(c)
-		b.changes = append(b.changes, Change{Proposal: &c.Proposal, Status: Open})
+		b.changes = append(b.changes, Change{Proposal: &c.Proposal, Status: Open, Time: c.Time})
 		return nil, nil
 	}
 	return b.end(c, d), nil
@@ -394,7 +399,7 @@ func (b *Book) end(c *Case, d Decision) *Decision {
 	}
 	c.Status = d.Status
 	b.recent.cases[d.ID] = c // decided has it stored
-	b.changes = append(b.changes, Change{Proposal: &c.Proposal, Status: d.Status})
+	b.changes = append(b.changes, Change{Proposal: &c.Proposal, Status: d.Status, Time: c.Time})
 	return &d
 }
 

@@ -19,8 +19,7 @@ const (
 
 // Config is what a machine is made of.
 type Config struct {
-	Self protocol.MemberID
-	// Name is this member's.
+	// Name is this member's, also before it is one.
 	Name string
 	// NameOf is the name of the member that authors a log.
 	NameOf func(log protocol.MemberID) string
@@ -224,7 +223,7 @@ func (m *Machine) extended(batches []protocol.Extension) error {
 				if place := (protocol.Seen{Member: e.Log, Size: e.Size}); p.Proposer == m.NameOf(e.Log) && !m.ordered(place) {
 					m.proposed(p, place)
 				}
-			case kind == protocol.KindVote && e.Log == m.Self:
+			case kind == protocol.KindVote && m.NameOf(e.Log) == m.Name:
 				v, err := protocol.CheckVote(act.Body)
 				if err != nil {
 					return err
@@ -286,7 +285,7 @@ func (m *Machine) settled(c Change) {
 func (m *Machine) cast(b *ballot) {
 	v := protocol.Vote{Proposal: b.proposal.ID, Accept: b.verdict.Accept, Reason: b.verdict.Reason}
 	c := Cast{Proposal: b.proposal.ID, Body: v.Append(nil)}
-	if b.place.Size > 0 && b.place.Member != m.Self {
+	if b.place.Size > 0 && m.NameOf(b.place.Member) != m.Name {
 		c.After = []protocol.Seen{b.place}
 	}
 	b.voted = true
@@ -309,6 +308,15 @@ func (m *Machine) schedule() {
 		m.timer = m.now + retryEvery
 		m.effects = append(m.effects, machine.Timer{At: m.timer})
 	}
+}
+
+// CheckBounds reports what the machine holds more of than its bounds allow. An
+// error is a bug; simulation looks for it.
+func (m *Machine) CheckBounds() error {
+	if len(m.early) > maxWatched {
+		return fmt.Errorf("%d proposals are watched before they are ordered, at most %d may be", len(m.early), maxWatched)
+	}
+	return nil
 }
 
 // Waiting are the proposals that are open in the ledger and that this member has

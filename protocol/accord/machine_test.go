@@ -21,7 +21,7 @@ type voter struct {
 func newVoter(t *testing.T) *voter {
 	k := newKeeper(t, 4)
 	v := &voter{keeper: k, now: fixture.Start}
-	v.m = New(Config{Self: 2, Name: "node-3", NameOf: k.committee.Name})
+	v.m = New(Config{Name: "node-3", NameOf: k.committee.Name})
 	v.step(Start{})
 	return v
 }
@@ -162,7 +162,7 @@ func TestStartsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.m = New(Config{Self: 2, Name: "node-3", NameOf: v.committee.Name})
+	v.m = New(Config{Name: "node-3", NameOf: v.committee.Name})
 	v.step(Start{Open: open})
 	v.want("consult a") // b has its vote, c does not ask for it
 	v.verdict("b", true)

@@ -92,6 +92,9 @@ func (s *MemoryStorage) Subject(name string) (Subject, bool, error) {
 	return subject, ok, nil
 }
 
+// Open is how many cases are open.
+func (s *MemoryStorage) Open() int { return len(s.open) }
+
 // Cases returns all cases, in no order.
 func (s *MemoryStorage) Cases() map[protocol.Hash]Case { return s.cases }
 

@@ -181,10 +181,7 @@ func (m *Machine) mayCut(last bool) bool {
 }
 
 // nextCut is the ledger's time from which there may be another checkpoint.
-func (m *Machine) nextCut() protocol.Micros {
-	interval := m.params.Checkpoint()
-	return (m.ledger.cut.Time/interval + 1) * interval
-}
+func (m *Machine) nextCut() protocol.Micros { return m.ledger.cut.Next(m.params) }
 
 // cut makes the ledger as it is now its newest checkpoint.
 func (m *Machine) cut() Cut {

@@ -224,6 +224,8 @@ type Status struct {
 	Seen order.Clock
 	// Unordered is how many certified entries wait to be ordered.
 	Unordered int
+	// Open is how many proposals of the ledger are open.
+	Open int
 	// Halted says that there is a fork alarm.
 	Halted bool
 }
@@ -233,6 +235,7 @@ func (m *Machine) Status() Status {
 	st := m.order.State()
 	return Status{
 		Size: m.ledger.tail.Size(), Time: m.time(), Root: m.ledger.tail.Root(), Checkpoint: m.heads.cert.Size(),
-		Epoch: m.committee.Epoch(), Round: st.Round, Seen: st.Emitted, Unordered: m.pace.entries, Halted: m.halted,
+		Epoch: m.committee.Epoch(), Round: st.Round, Seen: st.Emitted, Unordered: m.pace.entries,
+		Open: m.book.Open(), Halted: m.halted,
 	}
 }

@@ -56,6 +56,13 @@ type Cut struct {
 	Epoch uint64
 }
 
+// Next is the ledger's time from which there may be another checkpoint: behind the
+// next multiple of the interval.
+func (c Cut) Next(p protocol.Params) protocol.Micros {
+	interval := p.Checkpoint()
+	return (c.Time/interval + 1) * interval
+}
+
 // latest asks Storage.Certificate for the newest certificate.
 const latest = ^uint64(0)
 

@@ -14,6 +14,8 @@ import (
 var unread = map[string]bool{
 	"latency_ms": true, "status": true, "valid": true, "count": true, "count_is_lower_bound": true,
 	"causal_token": true, "ledger_status": true, "ledger_time": true, "erased": true,
+	// What has come of a proposal, its own proof does not show; see Story.
+	"version": true, "votes": true, "decided_at": true, "decision_position": true,
 }
 
 // ParseAnswer reads a proof and what is said beside it from an answer of the
@@ -101,9 +103,9 @@ func (a *answer) member(key, value []byte) (err error) {
 	case "position":
 		n, e := number("position", value)
 		a.claims.Position, err = &n, e
-	case "event", "payload":
+	case "event", "payload", "body":
 		if a.claims.Event != nil {
-			return fieldErrorf(string(key), "is there beside an event or a payload already")
+			return fieldErrorf(string(key), "is there beside an event, a payload or a body already")
 		}
 		a.claims.Event = bytes.Clone(value)
 	case "hash":
@@ -128,7 +130,11 @@ func (a *answer) member(key, value []byte) (err error) {
 		}
 	default:
 		var ok bool
-		if ok, err = a.claims.beside.member(string(key), value); !ok && !unread[string(key)] {
+		ok, err = a.claims.beside.member(string(key), value)
+		if !ok && err == nil {
+			ok, err = a.claims.act.member(string(key), value)
+		}
+		if !ok && err == nil && !unread[string(key)] {
 			err = fieldErrorf(fmt.Sprintf("%.64q", key), "is not a field of an answer")
 		}
 	}

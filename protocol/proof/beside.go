@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"crypto/sha256"
 	"strconv"
 
 	"github.com/strataos/strataos/protocol"
@@ -75,18 +76,28 @@ func digits(n *uint64) *string {
 	return &s
 }
 
-// checkBody holds an event or an anchor, as the entry's kind has it, to its hash,
-// and what was said of its names to it.
+// checkBody holds what an entry stands for, as its kind has it, to its hash, and
+// what was said of its names to it.
 func checkBody(kind protocol.Kind, want protocol.Hash, claims Claims) error {
 	const maxBytes = 1 << 20
 	hash, eventType, key := protocol.Hash{}, "", ""
-	if kind.IsAnchor() {
+	switch {
+	case kind.IsAccord() || kind == protocol.KindDecide:
+		body, err := protocol.Canonical("body", claims.Event)
+		if err == nil && kind.IsAccord() {
+			_, err = protocol.CheckBody(kind, body, maxBytes)
+		}
+		if err != nil {
+			return failf(StepEvent, "%v", err)
+		}
+		hash = sha256.Sum256(body)
+	case kind.IsAnchor():
 		a, err := protocol.ParseAnchor(claims.Event, maxBytes)
 		if err != nil {
 			return failf(StepEvent, "%v", err)
 		}
 		hash, key = a.Hash, a.Key
-	} else {
+	default:
 		e, err := protocol.ParseEvent(claims.Event, maxBytes)
 		if err != nil {
 			return failf(StepEvent, "%v", err)
@@ -96,11 +107,22 @@ func checkBody(kind protocol.Kind, want protocol.Hash, claims Claims) error {
 	b := &claims.beside
 	switch {
 	case hash != want:
-		return failf(StepHash, "the event's hash is %s, the entry's %s", hash, want)
+		return failf(StepHash, "the hash of the %s is %s, the entry's %s", bodyName(kind), hash, want)
 	case b.eventType != nil && *b.eventType != eventType:
 		return failf(StepEvent, "type is given as %.80q, the event's is %q", *b.eventType, eventType)
 	case b.key != nil && *b.key != key:
 		return failf(StepEvent, "key is given as %.80q, the anchor's is %q", *b.key, key)
 	}
 	return nil
+}
+
+// bodyName is what an entry of a kind stands for.
+func bodyName(kind protocol.Kind) string {
+	switch {
+	case kind.IsAnchor():
+		return "anchor"
+	case kind.IsAccord() || kind == protocol.KindDecide:
+		return "body"
+	}
+	return "event"
 }

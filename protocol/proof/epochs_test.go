@@ -112,36 +112,78 @@ func TestVerifyEpochs(t *testing.T) {
 	}
 }
 
-// TestEpochsRefused shows proofs that no committee vouches for, though all who
-// have signed are somebody in the network.
-func TestEpochsRefused(t *testing.T) {
+// TestHeads shows checkpoints of the ledger, most of which no committee vouches for,
+// though all who have signed are somebody in the network.
+func TestHeads(t *testing.T) {
 	e, in := threeEpochs(t)
 	policy := upTo(t, e, 2)
 	size, root := uint64(7), protocol.Hash(sha256.Sum256([]byte("root")))
 	for name, c := range map[string]struct {
 		time   uint64
 		voters []protocol.MemberID
+		want   string
 	}{
-		"founders and a later member":           {5, []protocol.MemberID{0, 1, 4}},
-		"before the epoch":                      {since[1] - 3, []protocol.MemberID{0, 1, 2, 4}},
-		"the one who left among the others":     {since[2], []protocol.MemberID{0, 2, 4}},
-		"a quorum of the last four, too early":  {since[2] - 3, []protocol.MemberID{1, 2, 4}},
-		"two of four":                           {since[2], []protocol.MemberID{2, 4}},
-		"a quorum with the one who left beside": {since[2] - 3, []protocol.MemberID{0, 1, 4}},
+		"founders":                              {5, []protocol.MemberID{0, 1, 2}, "3/3 of epoch 0"},
+		"five":                                  {since[1], []protocol.MemberID{0, 1, 2, 3, 4}, "5/4 of epoch 1"},
+		"the last four":                         {since[2], []protocol.MemberID{1, 3, 4}, "3/3 of epoch 2"},
+		"founders and a later member":           {5, []protocol.MemberID{0, 1, 4}, ""},
+		"before the epoch":                      {since[1] - 3, []protocol.MemberID{0, 1, 2, 4}, ""},
+		"the one who left among the others":     {since[2], []protocol.MemberID{0, 2, 4}, ""},
+		"a quorum of the last four, too early":  {since[2] - 3, []protocol.MemberID{1, 2, 4}, ""},
+		"two of four":                           {since[2], []protocol.MemberID{2, 4}, ""},
+		"a quorum with the one who left beside": {since[2] - 3, []protocol.MemberID{0, 1, 4}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cp := in[2].Committee.Checkpoint(protocol.Ledger, size, root)
-			note := string(cp.Append(nil)) + "\n"
-			p := &proof.Proof{Origin: cp.Origin, Size: size}
+			note := append(cp.Append(nil), '\n')
 			for _, v := range c.voters {
-				sig := in[2].Signers[v].Cosign(cp, c.time)
-				note = string(in[2].Committee.Verifier(v).AppendLine([]byte(note), sig))
-				p.Witnesses = append(p.Witnesses, proof.Witness{Name: in[2].Committee.Name(v), Time: sig.Time})
+				note = in[2].Committee.Verifier(v).AppendLine(note, in[2].Signers[v].Cosign(cp, c.time))
 			}
-			if err := proof.VouchedFor(policy, p, []byte(note)); err == nil || !strings.Contains(err.Error(), "quorum: ") {
-				t.Errorf("%v", err)
+			h, err := proof.VerifyHead(policy, note)
+			var failed *proof.StepError
+			switch {
+			case c.want != "":
+				if err != nil || fmt.Sprintf("%s of epoch %d", h.Quorum, h.Epoch) != c.want || h.Size != size || h.Root != root || h.Origin != policy.Ledger() {
+					t.Errorf("%+v %v", h, err)
+				}
+			case !errors.As(err, &failed) || failed.Step != proof.StepQuorum:
+				t.Errorf("%+v %v", h, err)
 			}
 		})
+	}
+}
+
+// TestHeadRefused shows texts that are no checkpoint of the ledger.
+func TestHeadRefused(t *testing.T) {
+	e, in := threeEpochs(t)
+	policy := upTo(t, e, 2)
+	sign := func(log protocol.MemberID, voters ...protocol.MemberID) string {
+		cp := in[0].Committee.Checkpoint(log, 7, protocol.Hash{1})
+		note := append(cp.Append(nil), '\n')
+		for _, v := range voters {
+			note = in[2].Committee.Verifier(v).AppendLine(note, in[2].Signers[v].Cosign(cp, 5))
+		}
+		return string(note)
+	}
+	good := sign(protocol.Ledger, 0, 1, 2)
+	if _, err := proof.VerifyHead(policy, []byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"nothing":            "",
+		"a member's log":     sign(0, 0, 1, 2),
+		"unsigned":           sign(protocol.Ledger),
+		"signed twice":       sign(protocol.Ledger, 0, 1, 1),
+		"another size":       strings.Replace(good, "\n7\n", "\n8\n", 1),
+		"a line too many":    strings.Replace(good, "\n7\n", "\n7\nx\n", 1),
+		"a stranger's":       strings.Replace(good, "node-2", "node-9", 1),
+		"without line break": strings.TrimSuffix(good, "\n"),
+		"too long":           good + strings.Repeat("x", proof.MaxProofBytes),
+	} {
+		var failed *proof.StepError
+		if _, err := proof.VerifyHead(policy, []byte(text)); !errors.As(err, &failed) || failed.Step != proof.StepCheckpoint {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -154,7 +154,9 @@ func TestAnswersAreReadExactly(t *testing.T) {
 		"more were asked for": {with(`,"quorum":"3/4"`), ""},
 		"another median":      {with(`,"witnessed_at":1700000001`), "time"},
 		"vouched for":         {with(`,"timestamp_vouched":false`), "time"},
-		"a stranger":          {with(`,"note":"x"`), `"note"`},
+		"a stranger":          {with(`,"remark":"x"`), `"remark"`},
+		"a vote of nothing":   {with(`,"vote":"accept"`), "entry"},
+		"a proposal":          {with(`,"id":"` + hash + `"`), "entry"},
 		"a list":              {[]byte(`[]`), "proof"},
 		"no proof":            {[]byte(`{"proof":[]}`), "proof"},
 		"text twice":          {nested(`"tlog_proof":`, `"tlog_proof":"x","TLOG_PROOF":`), `proof."TLOG_PROOF"`},
@@ -353,6 +355,8 @@ func FuzzTLogProof(f *testing.F) {
 
 func FuzzParsePolicy(f *testing.F) {
 	f.Add(proof.EpochPolicyText(fixture.New(f, 4).Committee))
+	e, _ := threeEpochs(f)
+	f.Add(proof.PolicyText(e))
 	p, _, _ := attested(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		if policy, err := proof.ParsePolicy([]byte(text)); err == nil {

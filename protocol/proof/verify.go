@@ -74,6 +74,7 @@ type Claims struct {
 	witnessedAt                            *uint64
 	vouched                                *bool
 	beside                                 beside
+	act                                    act
 }
 
 // Report is what a good proof shows.
@@ -249,6 +250,9 @@ func checkEntry(policy *Policy, p *Proof, claims Claims) (protocol.LedgerEntry, 
 	}
 	if claims.Position != nil && policy.isLedger(p.Origin) && *claims.Position != p.Index {
 		return entry, failf(StepEntry, "the position is given as %d, the entry's is %d", *claims.Position, p.Index)
+	}
+	if err := claims.act.check(&entry.Entry); err != nil {
+		return entry, err
 	}
 	return entry, claims.beside.check(&entry)
 }

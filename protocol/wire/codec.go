@@ -224,15 +224,9 @@ func MaxMessage(p protocol.Params) int {
 	return MaxRange(p) + p.MaxBatchBytes + 16*p.MaxBatchEntries + overhead
 }
 
-// MaxMessageOf bounds the messages of a network with its history, in bytes:
-// batches of earlier epochs may be larger than those of the newest.
-func MaxMessageOf(e *quorum.Epochs) int {
-	limit := 0
-	for number := range e.Latest().Epoch() + 1 {
-		c, _ := e.At(number)
-		limit = max(limit, MaxMessage(c.Params()))
-	}
-	return limit
+// MostMessage bounds the messages of any network at any time, in bytes.
+func MostMessage() int {
+	return MaxMessage(protocol.Params{MaxBatchEntries: protocol.MostBatchEntries, MaxBatchBytes: protocol.MostBatchBytes})
 }
 
 // MaxRange is the size, in bytes, from which a range takes no further batch.

@@ -142,9 +142,10 @@ type Vote struct {
 // Heads says how much of each log its sender stores.
 type Heads struct {
 	_ struct{} `cbor:",toarray"`
-	// Epoch says that the sender votes in none before it any more, and that the
-	// heads have all that it had to know to vote in the one before it.
-	Epoch uint64
+	// Epoch says that the sender votes in none before it any more, and that it has
+	// been told what it had to know to vote in the one before it; and Knows for which
+	// epoch it has been told that.
+	Epoch, Knows uint64
 	// Want asks for the receiver's heads in return.
 	Want bool
 	// Heads may have several of a log: what the sender stores, and larger ones
@@ -160,9 +161,9 @@ type Head struct {
 	Signed    Signed
 	Certified uint64 // the size up to which the sender holds a certificate
 	Frozen    bool   // the sender holds evidence against the author
-	// Partial says that the sender does not know, or does not say, all that a
-	// member had to know of the log to vote in the epoch.
-	Partial bool
+	// Knows is the newest epoch for which the sender knows, and says, all that a
+	// member has to know of the log to vote in it.
+	Knows uint64
 }
 
 // Signed is a tree head with its author's cosignature of it.
@@ -179,8 +180,16 @@ type Signed struct {
 type Handover struct {
 	_       struct{} `cbor:",toarray"`
 	Epoch   uint64
-	Targets []Target            // by log, then by size
-	Partial []protocol.MemberID // logs of which not enough is known
+	Targets []Target // by log, then by size
+	Partial []Partial
+}
+
+// Partial is a log of which the member knows only what it had to know for an
+// earlier epoch.
+type Partial struct {
+	_     struct{} `cbor:",toarray"`
+	Log   protocol.MemberID
+	Knows uint64
 }
 
 // Target is a tree head that a log's author has signed, and that a member of the

@@ -34,7 +34,7 @@ func messages(t testing.TB) []wire.Message {
 	return []wire.Message{
 		first, second,
 		&wire.Votes{Voter: 2, Votes: []wire.Vote{{Log: 1, Size: 2, Root: first.Root, Time: 5, Sig: first.Cosignature}}},
-		&wire.Heads{Epoch: 2, Want: true, Heads: []wire.Head{{Log: 1, Signed: signed, Certified: 2, Frozen: true, Partial: true}}},
+		&wire.Heads{Epoch: 2, Knows: 1, Want: true, Heads: []wire.Head{{Log: 1, Signed: signed, Certified: 2, Frozen: true, Knows: 1}}},
 		&wire.RangeRequest{Log: 1, From: 77, Epoch: 2},
 		&wire.Range{Log: 1, Items: []wire.RangeItem{{Batch: encoded, Cert: cert}}, Head: cert, More: true},
 		&wire.Evidence{Author: 1, Low: signed, High: signed, Prefix: protocol.Hash{3}, Proof: []protocol.Hash{{4}}},

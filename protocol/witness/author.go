@@ -122,8 +122,9 @@ func (a *author) inflight() int {
 func (m *Machine) sealAt() (protocol.Micros, bool) {
 	a := &m.author
 	inflight := a.inflight()
-	wanted := len(a.pending) > 0 || a.again || m.mustSeal()
-	if !wanted || inflight >= a.pacer.Window || !m.Ready() {
+	cover := m.mustCover() // nothing is certified before, and the window is full
+	wanted := len(a.pending) > 0 || a.again || m.mustSeal() || cover
+	if !wanted || inflight >= a.pacer.Window && !cover || !m.Ready() {
 		return 0, false
 	}
 	full := len(a.pending) >= m.params.MaxBatchEntries || a.pendingBytes >= m.params.MaxBatchBytes

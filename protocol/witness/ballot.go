@@ -133,6 +133,9 @@ func (m *Machine) appeal(l *logState) {
 			msg.Votes = append(msg.Votes, m.cosign(l, mk.signed))
 		}
 	}
+	if len(msg.Votes) == 0 {
+		return // who votes later appeals later
+	}
 	again := appealAgain
 	if !m.committee.Has(l.id) {
 		// What only some have of a member that has left may never be certified.
@@ -140,9 +143,7 @@ func (m *Machine) appeal(l *logState) {
 	}
 	l.appeals++
 	l.appealAt = m.after(again)
-	if len(msg.Votes) > 0 {
-		m.emit(Publish{Msg: msg})
-	}
+	m.emit(Publish{Msg: msg})
 }
 
 func (m *Machine) onVotes(from protocol.MemberID, msg *wire.Votes) error {

@@ -19,6 +19,7 @@ type forger struct {
 	branches []*branch
 	n        int
 	parents  []protocol.Parent // that its batches name
+	epoch    uint64            // that its batches are of
 }
 
 // branch is one of the histories.
@@ -41,7 +42,7 @@ func (f *forger) extend(b *branch) *wire.Batch {
 	}
 	head := b.log.head()
 	batch := &wire.Batch{
-		Author: f.host.id, Old: head.signed.Size, Time: max(f.c.now, head.time+1), Parents: f.parents,
+		Author: f.host.id, Old: head.signed.Size, Epoch: f.epoch, Time: max(f.c.now, head.time+1), Parents: f.parents,
 		Items: []wire.Item{{Kind: protocol.KindAttest, Body: e.Canonical}}, Cert: quorum.Claim{Log: f.host.id},
 	}
 	appendLeaves(b.log.tail, batch, []protocol.Hash{e.Hash})

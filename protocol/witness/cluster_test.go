@@ -21,13 +21,16 @@ import (
 type cluster struct {
 	t         *testing.T
 	rng       *rand.Rand
-	committee *quorum.Committee
+	committee *quorum.Committee // the founding one
 	params    protocol.Params
-	signers   []*cosign.Signer
-	nodes     []*host
-	now       protocol.Micros
-	queue     eventQueue
-	order     int
+	epochs    *quorum.Epochs
+	// ends are how much of each log must be certified for an epoch to begin.
+	ends    [][]uint64
+	signers []*cosign.Signer
+	nodes   []*host
+	now     protocol.Micros
+	queue   eventQueue
+	order   int
 
 	loss, duplicate float64
 	cut             func(from, to protocol.MemberID) bool
@@ -45,7 +48,9 @@ type host struct {
 	machine  *Machine
 	store    *MemoryStorage
 	unsynced []Persist
-	life     int // counts restarts: what was meant for an earlier life is lost
+	epochs   *quorum.Epochs // those that it knows of
+	votes    uint64         // the newest epoch that it has been handed over
+	life     int            // counts restarts: what was meant for an earlier life is lost
 	down     bool
 	skew     protocol.Micros
 	accused  map[protocol.MemberID]bool
@@ -119,9 +124,9 @@ func newCluster(t *testing.T, n int, seed uint64) *cluster {
 		certified: map[string]protocol.Hash{}, voted: map[string]protocol.Hash{},
 		resolved: map[uint64]Resolved{}, items: map[uint64]ResolvedItem{}, refused: map[uint64]Effect{},
 	}
-	for i := range n {
-		h := &host{id: protocol.MemberID(i), store: &MemoryStorage{}, accused: map[protocol.MemberID]bool{}}
-		c.nodes = append(c.nodes, h)
+	c.epochs = quorum.NewEpochs(committee)
+	for range n {
+		c.newHost()
 	}
 	for _, h := range c.nodes {
 		c.boot(h)
@@ -129,9 +134,23 @@ func newCluster(t *testing.T, n int, seed uint64) *cluster {
 	return c
 }
 
+// newHost adds a host that has nothing and knows the founding epoch only.
+func (c *cluster) newHost() *host {
+	h := &host{
+		id: protocol.MemberID(len(c.nodes)), store: &MemoryStorage{}, down: true,
+		epochs: quorum.NewEpochs(c.committee), accused: map[protocol.MemberID]bool{},
+	}
+	c.nodes = append(c.nodes, h)
+	return h
+}
+
 func (c *cluster) boot(h *host) {
+	self := h.id
+	if !h.epochs.Latest().Known(self) {
+		self = protocol.Nobody
+	}
 	m, err := New(Config{
-		Epochs: quorum.NewEpochs(c.committee), Self: h.id,
+		Epochs: h.epochs, Self: self,
 		Signer: c.signers[h.id], Seed: c.rng.Uint64(),
 	}, h.store)
 	if err != nil {
@@ -229,6 +248,8 @@ func (c *cluster) carryOut(h *host, e Effect) {
 		c.refused[e.ID] = e
 	case Certified:
 		c.unique(c.certified, fmt.Sprintf("%d/%d", e.Cert.Log(), e.Cert.Size()), e.Cert.Root(), "two certificates")
+	case HandedOver:
+		h.votes = e.Epoch
 	case Accused:
 		h.accused[e.Evidence.Author] = true
 	case Blame:

@@ -52,7 +52,7 @@ func (m *Machine) enter(c *quorum.Committee) error {
 		return err
 	}
 	h := &m.handover
-	h.sealed, h.askAt = m.own.size(), m.now+recoverEvery
+	h.sealed, h.askAt, h.graceAt = m.own.size(), m.now+recoverEvery, m.now+handoverGrace
 	m.fence()
 	for _, l := range m.logs {
 		if err := m.recast(l); err != nil {
@@ -108,12 +108,17 @@ func (m *Machine) voting() bool {
 	return m.committee.Has(m.self) && m.handover.complete == m.committee.Epoch() && !m.behind()
 }
 
+// open reports whether this member knows enough of a log to vote for it.
+func (m *Machine) open(l *logState) bool {
+	return len(l.targets) == 0 && l.knows == m.committee.Epoch()
+}
+
 // mayVote reports whether this member may cosign a batch end. Of those that were
 // sealed in an earlier epoch it cosigns only what may have been voted for there,
 // so that nobody can make a certificate of an earlier epoch of votes that were
 // given in this one; their author covers others by a batch of this epoch.
 func (m *Machine) mayVote(l *logState, mk mark) bool {
-	return l.evidence == nil && l.open() && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound) && m.voting()
+	return l.evidence == nil && m.open(l) && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound) && m.voting()
 }
 
 // takes reports whether batches of a log are taken up to a size. Of a member that
@@ -136,9 +141,6 @@ func (m *Machine) voteAnew(l *logState) error {
 			return err
 		}
 	}
-	if l.id == m.self {
-		m.cover(l)
-	}
 	return nil
 }
 
@@ -153,10 +155,8 @@ func (m *Machine) signAnew(l *logState, mk mark) {
 	t.AddVerified(quorum.Cosignature{Member: m.self, Time: v.Time, Sig: v.Sig})
 }
 
-// cover asks for a batch of this epoch where the others cannot vote for the last
-// one, which is of an earlier epoch.
-func (m *Machine) cover(l *logState) {
-	if head := l.head(); m.voting() && l.uncertified() > 0 && head.epoch < m.committee.Epoch() && head.signed.Size > l.bound {
-		m.author.again = true
-	}
+// mustCover reports whether this member's last batch is of an earlier epoch, in
+// which some others may not vote for it: a batch of this one covers it.
+func (m *Machine) mustCover() bool {
+	return m.own.head().epoch < m.committee.Epoch() && m.own.uncertified() > 0
 }

@@ -11,6 +11,7 @@ import (
 )
 
 const (
+	handoverGrace = 2 * protocol.Second
 	// maxTargets bounds the heads of a log that this member has been told of and
 	// does not store. An honest author has fewer without a certificate.
 	maxTargets = 256
@@ -24,8 +25,8 @@ const (
 // there no more how much of each log they store, and votes for a log once it
 // stores as much.
 type handover struct {
-	// known is the newest epoch that a quorum of the one before has reported for,
-	// and complete the newest for which that is durable.
+	// known is the newest epoch that enough members have reported for, and complete
+	// the newest for which that is durable.
 	known, complete uint64
 	// seq is the Persist that makes known durable, or 0.
 	seq uint64
@@ -39,6 +40,9 @@ type handover struct {
 	// member is not through with.
 	reports map[protocol.MemberID]*wire.Heads
 	askAt   protocol.Micros
+	// graceAt is until when it waits for more reports, where those of a quorum do
+	// not do for every log.
+	graceAt protocol.Micros
 }
 
 // loadHandover goes on from the last handover that is durable.
@@ -60,13 +64,11 @@ func (m *Machine) loadHandover() error {
 			l.targets = append(l.targets, t.Signed)
 			l.bound = max(l.bound, t.Signed.Size)
 		}
-		for _, id := range stored.Partial {
-			m.logs[id].partial = true
-		}
 		for _, l := range m.logs {
-			if err := m.agree(l); err != nil {
-				return err
-			}
+			l.knows = stored.Epoch
+		}
+		for _, p := range stored.Partial {
+			m.logs[p.Log].knows = p.Knows
 		}
 	}
 	h.told = m.announced()
@@ -111,29 +113,36 @@ func (m *Machine) membersOf(epochs ...uint64) []protocol.MemberID {
 }
 
 // ask asks for the reports that are missing.
-func (m *Machine) ask() {
+func (m *Machine) ask() error {
 	h := &m.handover
 	h.askAt = 0
 	newest := m.committee.Epoch()
 	switch {
 	case h.known < newest:
 		h.askAt = m.after(recoverEvery)
-		for _, id := range m.membersOf(h.known, newest-1) {
-			if r := h.reports[id]; r == nil || r.Epoch < newest {
+		for _, id := range m.membersOf(h.known, newest-1, newest) {
+			if r := h.reports[id]; r == nil || r.Knows < newest {
 				m.greet(id)
 			}
 		}
-	case h.known > 0 && m.partly():
+		return m.takeHandover() // it may have waited long enough
+	case m.partly():
 		h.askAt = m.after(headsEvery)
-		for _, id := range m.membersOf(newest - 1) {
+		for _, id := range m.membersOf(h.known-1, h.known) {
 			m.greet(id)
 		}
 	}
+	return nil
 }
 
 // partly reports whether there is a log that not enough is known of to vote.
 func (m *Machine) partly() bool {
-	return slices.ContainsFunc(m.logs, func(l *logState) bool { return l.partial && l.evidence == nil })
+	return slices.ContainsFunc(m.logs, m.partial)
+}
+
+// partial reports whether this member has been told too little of a log.
+func (m *Machine) partial(l *logState) bool {
+	return l.knows < m.handover.known && l.evidence == nil
 }
 
 // behind reports whether more members than can lie say that they have entered a
@@ -151,100 +160,139 @@ func (m *Machine) behind() bool {
 // onReport keeps a member's heads if they are a report that this member needs.
 func (m *Machine) onReport(from protocol.MemberID, msg *wire.Heads) error {
 	h := &m.handover
-	if msg.Epoch < max(h.known, 1) || msg.Epoch == h.known && !m.partly() {
+	newest := max(msg.Epoch, msg.Knows)
+	if newest == 0 || newest < h.known || newest == h.known && !m.partly() {
 		return nil
 	}
 	h.reports[from] = msg
 	return m.takeHandover()
 }
 
-// takeHandover takes the reports of a quorum of an epoch, the newest possible.
+// takeHandover takes the reports for an epoch, the newest possible. A quorum of the
+// epoch before is enough, since an honest one among them has voted for what was
+// certified there. So are more members of the epoch itself than can lie, where
+// they know already what there was to know. Where that is not so for some log, it
+// waits for more reports at first.
 func (m *Machine) takeHandover() error {
 	h := &m.handover
 	for e := m.committee.Epoch(); e > h.known; e-- {
-		c, _ := m.epochs.At(e - 1)
-		if reporters := m.reporters(c); len(reporters) >= c.Quorum() {
+		r := m.reportsFor(e)
+		if !r.suffice(len(r.before), len(r.since)) {
+			continue
+		}
+		said := m.hearAll(r)
+		lacks := func(l *logState) bool { return l.evidence == nil && !r.suffice(said[l.id].before, said[l.id].since) }
+		if m.now >= h.graceAt || !slices.ContainsFunc(m.logs, lacks) {
 			h.known = e
-			return m.takeReports(c, reporters, func(*logState) bool { return true })
+			break
 		}
 	}
-	if h.known > 0 && m.partly() {
-		c, _ := m.epochs.At(h.known - 1)
-		return m.takeReports(c, m.reporters(c), func(l *logState) bool { return l.partial && l.evidence == nil })
-	}
-	return nil
+	return m.takeReports()
 }
 
-// reporters are the members of a committee that have reported for the epoch behind
-// it, in ascending order.
-func (m *Machine) reporters(c *quorum.Committee) []protocol.MemberID {
-	var out []protocol.MemberID
+// reports are who has reported for an epoch, in ascending order.
+type reports struct {
+	epoch uint64
+	logs  int // of the epoch before
+	// before are members of the epoch before, of which a quorum is needed, and
+	// since members of the epoch that know what there was to know, of which there
+	// must be enough.
+	before, since  []protocol.MemberID
+	quorum, enough int
+}
+
+// suffice reports whether so many members can tell what there is to know.
+func (r reports) suffice(before, since int) bool { return before >= r.quorum || since >= r.enough }
+
+func (m *Machine) reportsFor(e uint64) reports {
+	before, _ := m.epochs.At(e - 1)
+	c, _ := m.epochs.At(e)
+	out := reports{epoch: e, logs: before.Logs(), quorum: before.Quorum(), enough: quorum.Faults(c.N()) + 1}
+	for _, id := range before.Members() {
+		if r := m.handover.reports[id]; r != nil && r.Epoch >= e || id == m.self && m.announced() >= e {
+			out.before = append(out.before, id)
+		}
+	}
 	for _, id := range c.Members() {
-		r := m.handover.reports[id]
-		if r != nil && r.Epoch > c.Epoch() || id == m.self && m.announced() > c.Epoch() {
-			out = append(out, id)
+		if r := m.handover.reports[id]; r != nil && r.Knows >= e {
+			out.since = append(out.since, id)
 		}
 	}
 	return out
 }
 
-// told is what reporters say of a log.
-type told struct {
-	heads []wire.Signed
-	full  int // reporters that know, and say, all that they had to
-}
-
-// takeReports notes for some logs how much of them the members of a committee have
-// voted for at most, by what a quorum of them report, and has it made durable.
-func (m *Machine) takeReports(c *quorum.Committee, reporters []protocol.MemberID, some func(*logState) bool) error {
-	said := make([]told, c.Logs())
-	for _, id := range reporters {
-		if id == m.self {
-			m.reportOwn(said)
-			continue
-		}
-		first := true
-		for i, head := range m.handover.reports[id].Heads {
-			if int(head.Log) >= len(said) {
-				continue
-			}
-			t := &said[head.Log]
-			t.heads = append(t.heads, head.Signed)
-			first = i == 0 || m.handover.reports[id].Heads[i-1].Log != head.Log
-			if first && !head.Partial && !head.Frozen {
-				t.full++
+// takeReports notes how much of the logs, where that is not known yet, the members
+// of earlier epochs have voted for at most, and has it made durable.
+func (m *Machine) takeReports() error {
+	h, changed := &m.handover, false
+	for e := h.known; e > 0 && slices.ContainsFunc(m.logs, func(l *logState) bool { return l.knows < e && l.evidence == nil }); e-- {
+		r := m.reportsFor(e)
+		said := m.hearAll(r)
+		for i, l := range m.logs {
+			if t := &said[i]; l.knows < e && l.evidence == nil && r.suffice(t.before, t.since) {
+				l.knows, changed = e, true
+				if err := m.setTargets(l, t.heads); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	changed := false
-	for i := range said {
-		l := m.logs[i]
-		if !some(l) {
-			continue
-		}
-		was := l.partial
-		l.partial = l.evidence == nil && said[i].full < c.Quorum()
-		if err := m.setTargets(l, said[i].heads); err != nil {
-			return err
-		}
-		changed = changed || was != l.partial
-	}
-	if h := &m.handover; changed || h.known > h.complete {
+	if changed || h.known > h.complete && h.seq == 0 {
 		h.seq = m.persist(PutHandover{Handover: m.handoverNow()})
 	}
-	if m.handover.askAt == 0 && m.partly() {
-		m.handover.askAt = m.after(headsEvery)
+	if h.askAt == 0 && m.partly() {
+		h.askAt = m.after(headsEvery)
 	}
 	return nil
 }
 
-// reportOwn adds what this member itself stores.
-func (m *Machine) reportOwn(said []told) {
-	for i := range said {
-		l := m.logs[i]
-		said[i].heads = append(said[i].heads, l.durableHead().signed)
-		if !l.partial && l.evidence == nil {
-			said[i].full++
+// told is what reporters say of a log.
+type told struct {
+	heads []wire.Signed
+	// before and since count those that know, and say, all that they had to.
+	before, since int
+}
+
+// hearAll gathers by log what was reported for an epoch.
+func (m *Machine) hearAll(r reports) []told {
+	said := make([]told, len(m.logs))
+	for i := r.logs; i < len(said); i++ {
+		said[i].before = r.quorum // there was nothing to know of it
+	}
+	for _, id := range r.before {
+		m.hear(said[:r.logs], id, r.epoch-1, func(t *told) { t.before++ })
+	}
+	for _, id := range r.since {
+		m.hear(said[:r.logs], id, r.epoch, func(t *told) { t.since++ })
+	}
+	return said
+}
+
+// hear adds a member's report, which may be this one's, and counts it for the logs
+// of which the member knows what there was to know for an epoch.
+func (m *Machine) hear(said []told, id protocol.MemberID, epoch uint64, count func(*told)) {
+	if id == m.self {
+		for i := range said {
+			l := m.logs[i]
+			said[i].heads = append(said[i].heads, l.durableHead().signed)
+			if l.knows >= epoch {
+				count(&said[i])
+			}
+		}
+		return
+	}
+	next := 0 // what comes again, or out of order, is not counted twice
+	for _, head := range m.handover.reports[id].Heads {
+		if int(head.Log) >= len(said) {
+			continue
+		}
+		t := &said[head.Log]
+		t.heads = append(t.heads, head.Signed)
+		if int(head.Log) >= next {
+			next = int(head.Log) + 1
+			if head.Knows >= epoch && !head.Frozen {
+				count(t)
+			}
 		}
 	}
 }
@@ -276,7 +324,7 @@ func (m *Machine) setTargets(l *logState, heads []wire.Signed) error {
 		last = s
 	}
 	if len(l.targets) > maxTargets {
-		l.targets, l.partial = nil, true // no honest author has so many
+		l.targets, l.knows = nil, 0 // no honest author has so many
 	}
 	return m.agree(l)
 }
@@ -305,7 +353,7 @@ func (m *Machine) agree(l *logState) error {
 		ahead = nil
 	}
 	l.targets = ahead
-	if l.open() {
+	if len(ahead) == 0 {
 		return m.voteAnew(l)
 	}
 	return nil
@@ -322,8 +370,8 @@ func (m *Machine) handoverNow() wire.Handover {
 		for _, s := range l.targets {
 			out.Targets = append(out.Targets, wire.Target{Log: l.id, Signed: s})
 		}
-		if l.partial {
-			out.Partial = append(out.Partial, l.id)
+		if m.partial(l) {
+			out.Partial = append(out.Partial, wire.Partial{Log: l.id, Knows: l.knows})
 		}
 	}
 	return out

@@ -105,8 +105,9 @@ type logState struct {
 	// not store yet, by size, and bound is the largest that it was told of or had.
 	targets []wire.Signed
 	bound   uint64
-	// partial says that too few members told all that they had to know of the log.
-	partial bool
+	// knows is the newest epoch for which enough members have told what this one has
+	// to know of the log.
+	knows uint64
 }
 
 // heldBatch is a batch and who delivered it. The author's signature covers what
@@ -127,9 +128,6 @@ func newLog(id protocol.MemberID) *logState {
 		revoted: map[protocol.MemberID]protocol.Micros{},
 	}
 }
-
-// open reports whether this member knows enough of the log to vote for it.
-func (l *logState) open() bool { return len(l.targets) == 0 && !l.partial }
 
 func (l *logState) head() mark   { return l.chain[len(l.chain)-1] }
 func (l *logState) size() uint64 { return l.head().signed.Size }

@@ -259,7 +259,7 @@ func bodyHashes(b *wire.Batch) []protocol.Hash {
 
 // Ready reports whether this member knows its own log and may author.
 func (m *Machine) Ready() bool {
-	return m.author.recovered && m.own.evidence == nil && m.voting() && m.own.open()
+	return m.author.recovered && m.own.evidence == nil && m.voting() && m.open(m.own)
 }
 
 // Epoch is the newest epoch, and whether this member votes in it.

@@ -41,12 +41,18 @@ func (r *recovery) answered(self protocol.MemberID, members []protocol.MemberID)
 func (m *Machine) start() error {
 	m.author.recovery = recovery{heard: map[protocol.MemberID]uint64{}, graceAt: m.now + recoverGrace}
 	for _, l := range m.logs {
+		if err := m.agree(l); err != nil {
+			return err
+		}
 		if err := m.voteAnew(l); err != nil {
 			return err
 		}
 	}
 	m.compareHeads()
-	m.ask()
+	m.handover.graceAt = m.now + handoverGrace
+	if err := m.ask(); err != nil {
+		return err
+	}
 	return m.checkRecovered()
 }
 

@@ -78,7 +78,9 @@ func (m *Machine) tick() error {
 		m.fetchDue(l)
 	}
 	if h := &m.handover; h.askAt != 0 && h.askAt <= m.now {
-		m.ask()
+		if err := m.ask(); err != nil {
+			return err
+		}
 	}
 	if m.repair.headsAt <= m.now || m.repair.headsAt > m.now+2*headsEvery {
 		m.compareHeads()
@@ -139,7 +141,7 @@ func (m *Machine) greet(id protocol.MemberID) {
 // heads says how much of each log is stored here, and what this member was told
 // of more when the epoch began.
 func (m *Machine) heads(want bool) *wire.Heads {
-	h := &wire.Heads{Epoch: m.announced(), Want: want}
+	h := &wire.Heads{Epoch: m.announced(), Knows: m.handover.complete, Want: want}
 	room := wire.MaxHeads - len(m.logs)
 	for _, l := range m.logs {
 		more := l.targets
@@ -147,10 +149,13 @@ func (m *Machine) heads(want bool) *wire.Heads {
 			more = nil
 		}
 		room -= len(more)
+		knows := l.knows
+		if len(more) < len(l.targets) {
+			knows = 0
+		}
 		h.Heads = append(h.Heads, wire.Head{
 			Log: l.id, Signed: l.durableHead().signed,
-			Certified: min(l.cert.Size(), l.durable), Frozen: l.evidence != nil,
-			Partial: l.partial || len(more) < len(l.targets),
+			Certified: min(l.cert.Size(), l.durable), Frozen: l.evidence != nil, Knows: knows,
 		})
 		for _, s := range more {
 			h.Heads = append(h.Heads, wire.Head{Log: l.id, Signed: s})

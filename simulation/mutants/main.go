@@ -1,11 +1,13 @@
-// Command mutants shows that the simulation's checker can fail: it builds
-// strata with one deliberate bug after another and sweeps seeds until one
+// Command mutants shows that the simulation's checker can fail: it builds the
+// simulation with one deliberate bug after another and sweeps seeds until one
 // catches it.
 //
 //	go run ./simulation/mutants
 //
-// It prints a table of the bugs with the first seed that catches each, and
-// exits with 1 if one is not caught. Run it in the module's root.
+// It prints a table of the bugs with a seed that catches each, and exits with 1
+// if one is not caught. Run it in the module's root. Seeds that have caught a bug
+// before are in seeds.json and tried first; -update writes the file anew, with the
+// first seeds that catch.
 package main
 
 import (
@@ -25,9 +27,10 @@ import (
 func main() {
 	seeds := flag.Int("seeds", 200, "seeds to try for each bug")
 	only := flag.String("only", "", "try the bug of this name only")
+	update := flag.Bool("update", false, "write the seeds that catch to "+seedsFile)
 	workers := flag.Int("workers", 2, "bugs to try at once")
 	flag.Parse()
-	if err := run(*seeds, *only, *workers); err != nil {
+	if err := run(*seeds, *only, *workers, *update); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
@@ -44,7 +47,40 @@ type catch struct {
 	err      error
 }
 
-func run(seeds int, only string, workers int) error {
+// seedsFile has a seed that catches each bug, by name.
+const seedsFile = "simulation/mutants/seeds.json"
+
+func readSeeds() (map[string]uint64, error) {
+	known := map[string]uint64{}
+	text, err := os.ReadFile(seedsFile)
+	if err != nil {
+		return nil, err
+	}
+	return known, json.Unmarshal(text, &known)
+}
+
+func writeSeeds(catches []catch) error {
+	known := map[string]uint64{}
+	for i, c := range catches {
+		if c.found {
+			known[table[i].name] = c.seed
+		}
+	}
+	text, err := json.MarshalIndent(known, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(seedsFile, append(text, '\n'), 0o644)
+}
+
+func run(seeds int, only string, workers int, update bool) error {
+	known, err := readSeeds()
+	if update {
+		known, err = nil, nil
+	}
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {
 		return err
@@ -56,7 +92,7 @@ func run(seeds int, only string, workers int) error {
 	for range workers {
 		wg.Go(func() {
 			for i := range todo {
-				catches[i] = hunt(dir, table[i], seeds)
+				catches[i] = hunt(dir, table[i], seeds, known)
 				fmt.Fprintf(os.Stderr, "%s: %s\n", table[i].name, catches[i])
 			}
 		})
@@ -68,6 +104,11 @@ func run(seeds int, only string, workers int) error {
 	}
 	close(todo)
 	wg.Wait()
+	if update && only == "" {
+		if err := writeSeeds(catches); err != nil {
+			return err
+		}
+	}
 	return tell(catches, only)
 }
 
@@ -99,18 +140,28 @@ func tell(catches []catch, only string) error {
 	return errors.Join(missed...)
 }
 
-// hunt builds strata with a bug and sweeps seeds for it.
-func hunt(dir string, m mutant, seeds int) catch {
+// hunt builds the simulation with a bug and looks for a seed that catches it: the
+// one that is known to, or the first one.
+func hunt(dir string, m mutant, seeds int, known map[string]uint64) catch {
 	bin, err := build(dir, m)
 	if err != nil {
 		return catch{err: err}
 	}
 	defer os.Remove(bin)
-	cmd := exec.Command(bin, "sim", "sweep", "--seeds", fmt.Sprint(seeds), "--workers", "1", "--fail-fast", "--json")
+	if seed, ok := known[m.name]; ok {
+		if c := sweep(bin, seed, 1); c.found || c.err != nil {
+			return c
+		}
+	}
+	return sweep(bin, 0, seeds)
+}
+
+// sweep runs a simulation with a bug.
+func sweep(bin string, first uint64, seeds int) catch {
+	cmd := exec.Command(bin, "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(seeds))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err != nil {
 		return catch{err: err}
 	}
 	var sum simulation.Summary
@@ -125,7 +176,7 @@ func hunt(dir string, m mutant, seeds int) catch {
 	return c
 }
 
-// build builds strata with the source as the bug has it.
+// build builds the simulation with the source as the bug has it.
 func build(dir string, m mutant) (string, error) {
 	text, err := m.apply(".")
 	if err != nil {
@@ -147,7 +198,7 @@ func build(dir string, m mutant) (string, error) {
 	if err := os.WriteFile(bin+".json", overlay, 0o600); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-overlay", bin+".json", "-o", bin, "./cmd/strata")
+	cmd := exec.Command("go", "build", "-overlay", bin+".json", "-o", bin, "./simulation/mutants/hunter")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}

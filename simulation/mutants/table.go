@@ -262,6 +262,6 @@ var table = []mutant{
 		// asks, and tells its votes to all when no certificate comes.
 		"votes-for-frozen", "votes for a log though it holds evidence against its author",
 		"protocol/witness/epoch.go",
-		[]edit{{"return l.evidence == nil && l.open()", "return l.open()"}},
+		[]edit{{"return l.evidence == nil && m.open(l)", "return m.open(l)"}},
 	},
 }

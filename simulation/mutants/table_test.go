@@ -31,7 +31,7 @@ func TestHunt(t *testing.T) {
 		if m.name != "quorum-minus-one" {
 			continue
 		}
-		c := hunt(t.TempDir(), m, 200)
+		c := hunt(t.TempDir(), m, 200, nil)
 		if !c.found {
 			t.Errorf("%s: %s", m.name, c)
 		}

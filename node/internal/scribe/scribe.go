@@ -25,6 +25,8 @@ type Store interface {
 
 // Scribe is the first member of a network, and writes for the others.
 type Scribe struct {
+	// Committee is that of the newest epoch. Signers are all members', by number;
+	// those of members that are to join are there from the beginning.
 	Committee *quorum.Committee
 	Signers   []*cosign.Signer
 	Store     Store
@@ -34,6 +36,8 @@ type Scribe struct {
 	Tails []merkle.Tail
 	// Silent are members that cosign no ledger.
 	Silent map[protocol.MemberID]bool
+	// Edit, if not nil, changes a batch before it is signed.
+	Edit func(*wire.Batch)
 
 	t       testing.TB
 	machine *chronos.Machine
@@ -56,7 +60,7 @@ func New(t testing.TB, c *quorum.Committee, p protocol.Params, signers []*cosign
 	}
 	return &Scribe{
 		Committee: c, Signers: signers, Store: store, Now: now, t: t, machine: m,
-		Tails: make([]merkle.Tail, c.Logs()), heads: make([]head, c.Logs()), Silent: map[protocol.MemberID]bool{},
+		Tails: make([]merkle.Tail, len(signers)), heads: make([]head, len(signers)), Silent: map[protocol.MemberID]bool{},
 	}
 }
 
@@ -65,21 +69,24 @@ func New(t testing.TB, c *quorum.Committee, p protocol.Params, signers []*cosign
 func (s *Scribe) Append(log protocol.MemberID, items []wire.Item, parents ...protocol.MemberID) *wire.Batch {
 	s.t.Helper()
 	s.Now++
-	b := &wire.Batch{Author: log, Old: s.Tails[log].Size(), Round: s.round, Time: s.Now, Items: items, Cert: quorum.Claim{Log: log}}
+	b := &wire.Batch{
+		Author: log, Epoch: s.Committee.Epoch(), Old: s.Tails[log].Size(), Round: s.round, Time: s.Now, Items: items,
+		Cert: quorum.Claim{Log: log},
+	}
 	for _, p := range parents {
 		if h := s.heads[p]; p != log && h.size > 0 {
 			b.Parents = append(b.Parents, protocol.Parent{Member: p, Size: h.size, Root: h.root})
 		}
+	}
+	if s.Edit != nil {
+		s.Edit(b)
 	}
 	records := s.seal(b)
 	if err := s.Store.Write(records, false); err != nil {
 		s.t.Fatal(err)
 	}
 	s.heads[log] = head{b.Size(), b.Root}
-	put := records[0].(witness.PutBatch)
-	s.step(chronos.Extended{Batches: []protocol.Extension{{
-		Log: log, Old: b.Old, Size: b.Size(), Round: b.Round, Time: b.Time, Parents: b.Parents, Entries: put.Entries,
-	}}})
+	s.step(chronos.Extended{Batches: []protocol.Extension{b.Extension()}})
 	return b
 }
 
@@ -99,17 +106,15 @@ func (s *Scribe) seal(b *wire.Batch) []machine.Record {
 	b.Root = tail.Root()
 	claim := quorum.Claim{Log: b.Author, Epoch: s.Committee.Epoch(), Size: b.Size(), Root: b.Root}
 	for _, id := range s.Committee.Members() {
-		if len(claim.Cosigs) == s.Committee.Quorum()-1 && id < b.Author {
+		if len(claim.Cosigs) == s.Committee.Quorum()-1 && id < b.Author && s.Committee.Has(b.Author) {
 			continue // there is room for the author
 		}
 		if len(claim.Cosigs) < s.Committee.Quorum() {
 			claim.Cosigs = append(claim.Cosigs, s.cosign(id, b.Author, claim.Size, claim.Root))
 		}
-		if id == b.Author {
-			own := claim.Cosigs[len(claim.Cosigs)-1]
-			b.CosignTime, b.Cosignature = own.Time, own.Sig
-		}
 	}
+	own := s.cosign(b.Author, b.Author, claim.Size, claim.Root)
+	b.CosignTime, b.Cosignature = own.Time, own.Sig
 	encoded, err := wire.Encode(b)
 	if err != nil {
 		s.t.Fatal(err)
@@ -127,8 +132,8 @@ func (s *Scribe) cosign(voter, log protocol.MemberID, size uint64, root protocol
 // empty batches of all members in new rounds.
 func (s *Scribe) Settle() {
 	s.t.Helper()
-	all := s.Committee.Members()
 	for range 6 {
+		all := s.Committee.Members()
 		s.round++
 		s.Now += protocol.Second / 2
 		for _, id := range all {
@@ -158,6 +163,8 @@ func (s *Scribe) step(inputs ...chronos.Input) {
 				if h, ok := e.Msg.(*wire.LedgerHead); ok {
 					inputs = append(inputs, s.others(h.Head)...)
 				}
+			case chronos.EpochBegun:
+				s.Committee = e.Committee
 			case chronos.Halted:
 				s.t.Fatal(e.Reason)
 			}
@@ -165,10 +172,12 @@ func (s *Scribe) step(inputs ...chronos.Input) {
 	}
 }
 
-// others are the cosignatures of the other members for a ledger's head.
+// others are the cosignatures of the other members for a ledger's head, those of
+// members that have left among them: which count is for the machine to know.
 func (s *Scribe) others(h wire.Signed) []chronos.Input {
 	var out []chronos.Input
-	for _, id := range s.Committee.Members() {
+	for i := range s.Committee.Logs() {
+		id := protocol.MemberID(i)
 		if id == 0 || s.Silent[id] {
 			continue
 		}
@@ -200,4 +209,13 @@ func Anchor(t testing.TB, text string, ttl uint32) wire.Item {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return wire.Item{Kind: a.Kind, TTL: ttl, Body: a.Canonical}
+}
+
+// Act is an item for Accord.
+func Act(t testing.TB, kind protocol.Kind, body []byte) wire.Item {
+	t.Helper()
+	if _, err := protocol.CheckBody(kind, body, 1<<20); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return wire.Item{Kind: kind, Body: body}
 }

@@ -1,7 +1,8 @@
 // Package plain computes what the proposals of a ledger come to in the plainest
-// way that there is: it keeps a list of all that was ever said, and reads it from
-// the beginning whenever it wants to know something. It is what package accord is
-// compared with, in its tests and in simulation, and shares nothing with it.
+// way that there is: it keeps all that was ever said, in files of one proposal each,
+// and reads them from the beginning whenever it wants to know something. It is what
+// package accord is compared with, in its tests and in simulation, and shares
+// nothing with it.
 package plain
 
 import (
@@ -22,9 +23,12 @@ const maxOpen = 1024
 type Ledger struct {
 	// Members are the names of the committee.
 	Members []string
-	said    []saying
-	time    protocol.Micros
-	size    uint64
+	// files have what was said about a proposal, by its id, and order is that of
+	// the proposals in the ledger.
+	files map[string][]saying
+	order []string
+	time  protocol.Micros
+	size  uint64
 }
 
 // Entry is an entry of a batch: its kind, such as "vote", and its body.
@@ -104,7 +108,7 @@ func (l *Ledger) Add(member string, t protocol.Micros, entries []Entry) ([]Decis
 			return nil, err
 		}
 		if end != nil {
-			l.said = append(l.said, saying{kind: "decide", id: end.ID, status: end.Status})
+			l.note(saying{kind: "decide", id: end.ID, status: end.Status})
 			ends = append(ends, *end)
 		}
 	}
@@ -116,9 +120,7 @@ func (l *Ledger) Add(member string, t protocol.Micros, entries []Entry) ([]Decis
 func (l *Ledger) tell(ends []decision) ([]Decision, error) {
 	var out []Decision
 	for _, d := range ends {
-		if p := l.proposed(d.ID); p.Subject != "" {
-			d.Subject = p.Subject
-		}
+		d.Subject = l.proposed(d.ID).proposal.Subject
 		text, err := json.Marshal(d)
 		if err != nil {
 			return nil, err
@@ -139,16 +141,16 @@ func (l *Ledger) tell(ends []decision) ([]Decision, error) {
 // expired are the proposals that the time is past the deadlines of.
 func (l *Ledger) expired() []decision {
 	var late []saying
-	for _, s := range l.said {
-		if s.kind == "propose" && l.isOpen(s.id) && s.proposal.Deadline*int64(protocol.Millisecond) < int64(l.time) {
-			late = append(late, s)
+	for _, id := range l.order {
+		if s := l.proposed(id); l.isOpen(id) && s.proposal.Deadline*int64(protocol.Millisecond) < int64(l.time) {
+			late = append(late, *s)
 		}
 	}
 	slices.SortStableFunc(late, func(a, b saying) int { return int(a.proposal.Deadline - b.proposal.Deadline) })
 	var out []decision
 	for _, s := range late {
 		d := l.end(s.id, "expired")
-		l.said = append(l.said, saying{kind: "decide", id: s.id, status: "expired"})
+		l.note(saying{kind: "decide", id: s.id, status: "expired"})
 		out = append(out, *d)
 	}
 	return out
@@ -172,14 +174,15 @@ func (l *Ledger) hear(by string, position uint64, e Entry) (*decision, error) {
 			return nil, nil
 		}
 		d := l.refusal(&s)
-		l.said = append(l.said, s)
+		l.order = append(l.order, s.id)
+		l.note(s)
 		return d, nil
 	case "vote", "withdraw":
 		if err := json.NewDecoder(bytes.NewReader(e.Body)).Decode(&about); err != nil {
 			return nil, err
 		}
 		s.id, s.vote = about.Proposal, about.Vote
-		l.said = append(l.said, s)
+		l.note(s)
 		return l.outcome(s), nil
 	}
 	return nil, nil
@@ -196,9 +199,9 @@ func (l *Ledger) refusal(s *saying) *decision {
 		}
 		return d
 	}
-	for _, other := range l.said {
-		if other.kind == "propose" && p.Subject != "" && other.proposal.Subject == p.Subject && l.isOpen(other.id) {
-			return refuse("conflict", "another proposal on the subject is open", other.id)
+	for _, id := range l.order {
+		if p.Subject != "" && l.proposed(id).proposal.Subject == p.Subject && l.isOpen(id) {
+			return refuse("conflict", "another proposal on the subject is open", id)
 		}
 	}
 	for _, name := range p.Participants {
@@ -213,8 +216,8 @@ func (l *Ledger) refusal(s *saying) *decision {
 		return refuse("expired", "", "")
 	}
 	open := 0
-	for _, other := range l.said {
-		if other.kind == "propose" && other.by == s.by && l.isOpen(other.id) {
+	for _, id := range l.order {
+		if l.proposed(id).by == s.by && l.isOpen(id) {
 			open++
 		}
 	}
@@ -231,7 +234,7 @@ func (l *Ledger) outcome(s saying) *decision {
 		return nil
 	}
 	if s.kind == "withdraw" {
-		if s.by != p.Proposer {
+		if s.by != p.by {
 			return nil
 		}
 		return l.end(s.id, "withdrawn")
@@ -244,10 +247,10 @@ func (l *Ledger) outcome(s saying) *decision {
 			rejects++
 		}
 	}
-	switch left := len(p.Participants) - rejects; {
-	case accepts >= p.Threshold:
+	switch left := len(p.proposal.Participants) - rejects; {
+	case accepts >= p.proposal.Threshold:
 		return l.end(s.id, "accepted")
-	case left < p.Threshold:
+	case left < p.proposal.Threshold:
 		return l.end(s.id, "rejected")
 	}
 	return nil
@@ -255,18 +258,14 @@ func (l *Ledger) outcome(s saying) *decision {
 
 // end is how a proposal that is open ends.
 func (l *Ledger) end(id, status string) *decision {
-	d := &decision{ID: id, Status: status, Votes: l.ballots(id)}
-	for _, s := range l.said {
-		if s.kind == "propose" && s.id == id {
-			d.Position = s.position
-			if s.proposal.Subject != "" {
-				version, _ := l.version(s.proposal.Subject)
-				if status == "accepted" {
-					version++
-				}
-				d.Version = &version
-			}
+	s := l.proposed(id)
+	d := &decision{ID: id, Position: s.position, Status: status, Votes: l.ballots(id)}
+	if s.proposal.Subject != "" {
+		version, _ := l.version(s.proposal.Subject)
+		if status == "accepted" {
+			version++
 		}
+		d.Version = &version
 	}
 	return d
 }
@@ -277,9 +276,8 @@ func (l *Ledger) ballots(id string) []ballot {
 	out := []ballot{}
 	var p *proposal
 	voted := map[string]bool{}
-	for _, s := range l.said {
+	for _, s := range l.files[id] {
 		switch {
-		case s.id != id:
 		case s.kind == "propose":
 			p = s.proposal
 		case s.kind == "decide":
@@ -292,19 +290,30 @@ func (l *Ledger) ballots(id string) []ballot {
 	return out
 }
 
-// proposed is the proposal of an id, or nil if there is none.
-func (l *Ledger) proposed(id string) *proposal {
-	for _, s := range l.said {
-		if s.kind == "propose" && s.id == id {
-			return s.proposal
+// note puts a saying into the file of the proposal that it is about.
+func (l *Ledger) note(s saying) {
+	if l.files == nil {
+		l.files = map[string][]saying{}
+	}
+	l.files[s.id] = append(l.files[s.id], s)
+}
+
+// Has reports whether a proposal of an id is in the ledger.
+func (l *Ledger) Has(id string) bool { return l.proposed(id) != nil }
+
+// proposed is how a proposal of an id was put, or nil if it was not.
+func (l *Ledger) proposed(id string) *saying {
+	for _, s := range l.files[id] {
+		if s.kind == "propose" {
+			return &s
 		}
 	}
 	return nil
 }
 
 func (l *Ledger) isOpen(id string) bool {
-	for _, s := range l.said {
-		if s.kind == "decide" && s.id == id {
+	for _, s := range l.files[id] {
+		if s.kind == "decide" {
 			return false
 		}
 	}
@@ -312,11 +321,13 @@ func (l *Ledger) isOpen(id string) bool {
 }
 
 // version is how many proposals on a subject were accepted, and the newest of
-// them.
+// them: only one of a subject is open at a time, so the one proposed last.
 func (l *Ledger) version(subject string) (n uint64, newest string) {
-	for _, s := range l.said {
-		if s.kind == "decide" && s.status == "accepted" && l.proposed(s.id).Subject == subject {
-			n, newest = n+1, s.id
+	for _, id := range l.order {
+		for _, s := range l.files[id] {
+			if s.kind == "decide" && s.status == "accepted" && l.proposed(id).proposal.Subject == subject {
+				n, newest = n+1, id
+			}
 		}
 	}
 	return n, newest

@@ -67,6 +67,10 @@ type Config struct {
 	// Anchor sends anchors that wait for their places in the ledger, instead of
 	// events to attest.
 	Anchor bool
+	// Propose sends proposals and waits until they are decided, instead. What is
+	// not accepted has failed: the nodes must accept actions of the type
+	// ProposedType.
+	Propose bool
 	// EventBytes is the size of an event in canonical JSON. 0 means
 	// DefaultEventBytes, at most 1 MiB.
 	EventBytes int
@@ -148,6 +152,8 @@ func (c *Config) checkLoad() error {
 		return fmt.Errorf("duration: %v is out of range; use more than 0 and at most %v", c.Duration, maxDuration)
 	case c.Warmup < 0 || c.Warmup > maxDuration:
 		return fmt.Errorf("warmup: %v is out of range; use 0 to %v", c.Warmup, maxDuration)
+	case c.Anchor && c.Propose:
+		return errors.New("anchor and propose: a run sends one or the other")
 	case c.EventBytes < minEventBytes || c.EventBytes > maxEventBytes:
 		return fmt.Errorf("event bytes: %d is out of range; use %d to %d", c.EventBytes, minEventBytes, maxEventBytes)
 	}

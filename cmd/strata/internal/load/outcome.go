@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,8 @@ const (
 	CodeAnswerMalformed   = "answer_malformed"   // checked and no JSON object with a hash
 	CodeHashMismatch      = "hash_mismatch"      // checked and of another event
 	CodeTransport         = "transport"          // any other failure to exchange a request and an answer
+	CodeUndecided         = "undecided"          // a proposal that is open still
+	CodeNotAccepted       = "not_accepted"       // a proposal that has come to something else
 	CodeOther             = "other"              // further codes, once there are maxCodes of them
 )
 
@@ -60,8 +63,11 @@ func transportCode(err error) string {
 
 // answerCode classes an answer; it is empty for status 200.
 func answerCode(status int, body []byte) string {
-	if status == http.StatusOK {
+	switch status {
+	case http.StatusOK:
 		return ""
+	case http.StatusAccepted:
+		return CodeUndecided
 	}
 	var answer struct {
 		Error struct {
@@ -94,6 +100,26 @@ func verifyAnswer(body []byte, hash string) (code string) {
 	case err != nil || answer.Hash == "":
 		return CodeAnswerMalformed
 	case answer.Hash != hash:
+		return CodeHashMismatch
+	}
+	return ""
+}
+
+// isAccepted reports whether an answer says that a proposal is accepted.
+func isAccepted(body []byte) bool { return bytes.Contains(body, []byte(`"status":"accepted"`)) }
+
+// verifyProposed checks that an answer is about this action: the proposal in it
+// has it in the same form.
+func verifyProposed(body, action []byte) (code string) {
+	var answer struct {
+		Body struct {
+			Action json.RawMessage `json:"action"`
+		} `json:"body"`
+	}
+	switch err := json.Unmarshal(body, &answer); {
+	case err != nil || answer.Body.Action == nil:
+		return CodeAnswerMalformed
+	case !bytes.Equal(answer.Body.Action, action):
 		return CodeHashMismatch
 	}
 	return ""

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	attestPath = "/v1/witness/attest"
-	anchorPath = "/v1/chronos/anchor"
+	attestPath  = "/v1/witness/attest"
+	anchorPath  = "/v1/chronos/anchor"
+	proposePath = "/v1/accord/propose"
 )
 
 // target is a node as its URL names it.
@@ -61,8 +62,15 @@ const (
 	anchorHead = `{"anchor_type":"event","data":{"data":"`
 	anchorTail = `"}}`
 
+	// So has the action of a proposal.
+	actionHead = `{"payload":{"data":"`
+	actionTail = `"},"type":"` + ProposedType + `"}`
+
 	minEventBytes = len(eventHead) + len(eventRun) + hexDigits + len(eventSeq) + hexDigits + len(eventTail)
 )
+
+// ProposedType is the type of the actions that are proposed.
+const ProposedType = "demo.bench"
 
 // request is a whole HTTP request that can be sent again and again with
 // another event. It belongs to one goroutine.
@@ -79,9 +87,12 @@ type request struct {
 func newRequest(t target, c Config) *request {
 	path, before, first, last := attestPath, `{"event":`, eventHead, eventTail
 	after := fmt.Sprintf(`,"timeout_ms":%d}`, c.Timeout.Milliseconds())
-	if c.Anchor {
+	switch {
+	case c.Anchor:
 		// The anchor's own fields stand beside the request's.
 		path, before, first, last = anchorPath, "", anchorHead, anchorTail
+	case c.Propose:
+		path, before, first, last = proposePath, `{"action":`, actionHead, actionTail
 	}
 	head := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: strata-bench\r\n"+
 		"Authorization: Bearer %s\r\nContent-Type: application/json\r\n", t.path+path, t.host, c.Token)

@@ -106,3 +106,40 @@ func TestAnchorIsWellFormed(t *testing.T) {
 		t.Errorf("%d bytes, hash %s, want %s", len(canonical), r.hash(), want)
 	}
 }
+
+// TestProposalIsWellFormed reads a proposal's request, and judges answers to it.
+func TestProposalIsWellFormed(t *testing.T) {
+	for _, size := range []int{minEventBytes, DefaultEventBytes} {
+		c := Config{Token: "secret", Propose: true, EventBytes: size, Timeout: DefaultTimeout, Seed: 42}
+		r := newRequest(target{host: "a"}, c)
+		r.set(7)
+		reader := bufio.NewReader(bytes.NewReader(r.bytes))
+		request, err := http.ReadRequest(reader)
+		if err != nil || request.URL.Path != proposePath {
+			t.Fatalf("%v %v", request, err)
+		}
+		body, err := io.ReadAll(request.Body)
+		if want := `{"action":` + string(r.event) + `,"timeout_ms":1000}`; err != nil || string(body) != want || reader.Buffered() != 0 || len(r.event) != size {
+			t.Errorf("%v body:\n%s\nwant:\n%s", err, body, want)
+		}
+		canonical, err := jcs.Transform(r.event)
+		if err != nil || !bytes.Equal(canonical, r.event) {
+			t.Errorf("not canonical (%v): %s", err, r.event)
+		}
+		s := &sender{generator: &generator{Config: c}, request: r}
+		s.Verify = 1
+		for answer, want := range map[string]string{
+			`{"id":"0x1","status":"accepted","body":{"action":` + string(r.event) + `}}`:                     "",
+			`{"id":"0x1","status":"rejected","body":{"action":` + string(r.event) + `}}`:                     CodeNotAccepted,
+			`{"id":"0x1","status":"accepted","body":{"action":{"payload":{"data":""},"type":"demo.bench"}}}`: CodeHashMismatch,
+			`{"id":"0x1","status":"accepted"}`:                                                               CodeAnswerMalformed,
+		} {
+			if code, _ := s.judge(0, http.StatusOK, []byte(answer)); code != want {
+				t.Errorf("%s is %q, want %q", answer, code, want)
+			}
+		}
+		if code, _ := s.judge(0, http.StatusAccepted, []byte(`{"status":"open"}`)); code != CodeUndecided {
+			t.Errorf("202 is %q", code)
+		}
+	}
+}

@@ -58,10 +58,16 @@ func (s *sender) judge(seq uint64, status int, body []byte) (code string, verifi
 	if code := answerCode(status, body); code != "" {
 		return code, false
 	}
+	if s.Propose && !isAccepted(body) {
+		return CodeNotAccepted, false
+	}
 	if s.KeepAnswers != nil {
 		s.KeepAnswers(body)
 	}
 	if s.Verify > 0 && seq%uint64(s.Verify) == 0 {
+		if s.Propose {
+			return verifyProposed(body, s.request.event), true
+		}
 		return verifyAnswer(body, s.request.hash()), true
 	}
 	return "", false
