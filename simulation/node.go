@@ -130,7 +130,7 @@ func (n *node) start() (open []accord.Case, err error) {
 	}
 	epochs, err := n.disk.ledger.Epochs(n.w.committee)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	n.order, err = chronos.New(chronos.Config{
 		Epochs: epochs, Self: n.id,
@@ -139,7 +139,7 @@ func (n *node) start() (open []accord.Case, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.voter = accord.New(accord.Config{Self: n.id, Name: n.w.committee.Name(n.id), NameOf: n.w.committee.Name})
+	n.voter = accord.New(accord.Config{Name: n.w.committee.Name(n.id), NameOf: n.w.committee.Name})
 	return n.disk.OpenCases()
 }
 
