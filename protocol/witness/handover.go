@@ -41,6 +41,8 @@ type handover struct {
 	// member is not through with.
 	reports map[protocol.MemberID]*wire.Heads
 	askAt   protocol.Micros
+	// sought is how often it has asked in vain who stores what it would vote for.
+	sought int
 	// graceAt is until when it waits for more reports, where those of a quorum do
 	// not do for every log.
 	graceAt protocol.Micros
@@ -130,6 +132,12 @@ func (m *Machine) ask() error {
 	case m.partly():
 		h.askAt = m.after(headsEvery)
 		for _, id := range m.membersOf(h.known-1, h.known) {
+			m.greet(id)
+		}
+	case m.voting() && slices.ContainsFunc(m.logs, m.seeks):
+		h.askAt = m.after(headsEvery << min(h.sought, maxSeek))
+		h.sought++
+		for _, id := range m.membersOf(newest) {
 			m.greet(id)
 		}
 	}
@@ -354,10 +362,11 @@ func (m *Machine) agree(l *logState) error {
 		ahead = nil
 	}
 	l.targets = ahead
-	if len(ahead) == 0 {
-		return m.voteAnew(l)
+	if len(ahead) > 0 {
+		return nil
 	}
-	return nil
+	m.seek()
+	return m.voteAnew(l)
 }
 
 // handoverNow is the handover as it is to be stored: with what this member lacks,
@@ -393,6 +402,7 @@ func (m *Machine) handoverStored(seq uint64) error {
 				return err
 			}
 		}
+		m.seek()
 		maps.DeleteFunc(h.reports, func(_ protocol.MemberID, r *wire.Heads) bool {
 			return max(r.Epoch, r.Knows) <= h.complete && !m.partly()
 		})
