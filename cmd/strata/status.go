@@ -84,6 +84,7 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 		Quorum  int `json:"quorum"`
 		Members []struct {
 			Name      string `json:"name"`
+			Status    string `json:"status"`
 			Reachable bool   `json:"reachable"`
 			Certified uint64 `json:"certified"`
 			Frozen    bool   `json:"frozen"`
@@ -105,7 +106,7 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 	s.Name, s.Ready, s.Quorum = a.Node.Name, a.Node.Ready, a.Quorum
 	s.Ledger, s.Checkpoint, s.Halted = a.Node.Ledger.Size, a.Node.Ledger.Checkpoint, a.Node.Ledger.Halted
 	for _, m := range a.Members {
-		if m.Reachable {
+		if m.Reachable && m.Status != "left" {
 			s.Reachable++
 		}
 		if m.Frozen {
