@@ -115,6 +115,19 @@ func (c *cluster) takePolicy(i int) {
 	}
 }
 
+// audited stops nodes and demands that what each stores has led to an epoch, by the
+// genesis and the logs alone.
+func (c *cluster) audited(epoch uint64, nodes ...int) {
+	c.t.Helper()
+	for _, i := range nodes {
+		c.stop(i)
+		r, err := c.audit(i, nil)
+		if err != nil || r.Epoch != epoch || r.Ledger == 0 || r.Checkpoint == 0 {
+			c.t.Errorf("node %d: %+v %v", i+1, r, err)
+		}
+	}
+}
+
 // refuses demands that a node is no member, says so, and answers reads.
 func (c *cluster) refuses(i int, reason string) {
 	c.t.Helper()
@@ -227,9 +240,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		c.waitVerified(i, l.hashes[len(l.hashes)-1])
 	}
 
-	for i := range c.nodes {
-		c.stop(i)
-	}
+	c.audited(2, 0, 1, 2, 3, fifth)
 	for i := range c.nodes {
 		c.start(i)
 	}
@@ -259,6 +270,7 @@ func TestMoves(t *testing.T) {
 	c.stop(0)
 	c.takePolicy(3)
 	c.mustAttest(3, 1)
+	c.audited(1, 1, 2, 3)
 }
 
 // TestGoesOnUnderAnotherKey has a member be replaced by a new one, which the same
@@ -277,6 +289,7 @@ func TestGoesOnUnderAnotherKey(t *testing.T) {
 	c.takePolicy(next)
 	c.mustAttest(next, 2)
 	c.waitVerified(next, hash)
+	c.audited(1, 1, 2, next)
 }
 
 // TestParamsChange has the network take larger events from an epoch on.
@@ -298,6 +311,7 @@ func TestParamsChange(t *testing.T) {
 	for i := range c.nodes {
 		c.waitVerified(i, a.Hash)
 	}
+	c.audited(1, 0, 1, 2, 3)
 }
 
 // TestWrongKeys has nodes start with keys that are not their members'.

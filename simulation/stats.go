@@ -44,6 +44,7 @@ type Stats struct {
 	latencies []protocol.Micros
 	orders    []protocol.Micros
 	history   []operation
+	changes   []change
 	active    map[string]int
 	spans     []Span
 	marks     []Mark
@@ -114,6 +115,19 @@ type operation struct {
 	client           int
 	called, answered protocol.Micros
 	position         uint64
+}
+
+// change is a proposal on a subject and what it came to, as its client saw it: to
+// version, which it made if it was accepted. One whose client was never told has
+// answered 0; it is there only if it was accepted.
+type change struct {
+	client           int
+	subject          string
+	called, answered protocol.Micros
+	// expected is the version that it was to replace, or −1 for any.
+	expected int64
+	accepted bool
+	version  uint64
 }
 
 // ordered counts an anchor that is answered with its place.

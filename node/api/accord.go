@@ -15,6 +15,7 @@ import (
 type Accord interface {
 	accord.Storage
 	Open(limit int) (cases []accord.Case, complete bool, err error)
+	Decided(from uint64, fn func(id protocol.Hash, position uint64) (more bool, err error)) error
 	Votes(id protocol.Hash, limit int) ([]accord.PutVote, error)
 	Reports(id protocol.Hash, limit int) ([]accord.PutReport, error)
 	Proposals(subject string, before uint64, fn func(id protocol.Hash, position uint64) (more bool, err error)) error
@@ -111,24 +112,30 @@ func ballotsOf(votes []accord.Ballot) []ballotAnswer {
 	return out
 }
 
+// isOver reports whether a case is decided.
+func isOver(c *accord.Case) bool { return c.Status != accord.Open }
+
 // awaitCase waits until a proposal is in this node's ledger, and, if asked to, is
 // decided, or the context ends. It returns the case as it is then, and whether
 // there is one.
 func (s *Server) awaitCase(ctx context.Context, id protocol.Hash, decided bool) (c accord.Case, known bool, err error) {
-	looked, size, decisions := false, uint64(0), uint64(0)
+	looked, size := false, uint64(0)
 	late := s.Wait(ctx, func() bool {
-		// Nothing has come of it unless the ledger has grown, by a decision once it is
-		// in there.
 		st, _, e := s.Ledger.State()
-		if looked && e == nil && (st.Size == size || known && st.Accord.Size == decisions) {
-			return false
+		if looked && e == nil && st.Size == size {
+			return false // nothing was ordered since
 		}
-		looked, size, decisions = true, st.Size, st.Accord.Size
-		if c, known, err = s.Accord.Case(id); err == nil {
-			err = e
-		}
-		return err != nil || known && (!decided || c.Status != accord.Open)
+		looked, size = true, st.Size
+		c, known, err = s.Accord.Case(id)
+		err = errors.Join(e, err)
+		return err != nil || known
 	})
+	if err == nil && known && decided && !isOver(&c) {
+		if err = s.awaitDecided(ctx, id); err == nil {
+			c, known, err = s.Accord.Case(id)
+		}
+		late = ctx.Err()
+	}
 	if errors.Is(late, context.Canceled) {
 		err = errors.Join(err, late)
 	}

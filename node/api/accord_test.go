@@ -3,8 +3,10 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -220,6 +222,54 @@ func TestProposeUnordered(t *testing.T) {
 	if s := d.story(got.ID); s.LedgerStatus != "checkpointed" || s.Position == nil || len(s.Votes) != 1 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestManyWait has many requests wait for decisions that come in between: all are
+// told, each of its own, and nobody looks any more in the end.
+func TestManyWait(t *testing.T) {
+	d := newDeciding(t)
+	var ids []protocol.Hash
+	for range 3 {
+		ids = append(ids, d.propose(202, proposal(`,"deadline_ms":600000`)).ID)
+	}
+	answers := make([]answer, 24)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = d.do("GET", proposalPath(ids[i%3])+"?wait=decided&timeout_ms=2000", "") })
+	}
+	waiting := func() int {
+		d.server.decisions.mu.Lock()
+		defer d.server.decisions.mu.Unlock()
+		return d.server.decisions.count
+	}
+	for waiting() < len(answers) {
+		runtime.Gosched()
+	}
+	for _, id := range ids[:2] {
+		d.mu.Lock()
+		d.voteFor(id, allAccept)
+		d.settle()
+		d.mu.Unlock()
+	}
+	all.Wait()
+	for i, a := range answers {
+		want := "accepted"
+		if i%3 == 2 {
+			want = "open"
+		}
+		if got := decode[storyAnswer](t, a); a.status != 200 || got.ID != ids[i%3] || got.Status != want {
+			t.Errorf("%d: %d %s", i, a.status, got.Status)
+		}
+	}
+	if waiting() != 0 || len(d.server.decisions.waiting) != 0 {
+		t.Errorf("%d still wait", waiting())
+	}
+	// With no room, an answer comes at once.
+	d.server.decisions.count = maxDeciding
+	if a := d.do("GET", proposalPath(ids[2])+"?wait=decided&timeout_ms=5000", ""); a.status != 200 || decode[storyAnswer](t, a).Status != "open" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	d.server.decisions.count = 0
 }
 
 func TestConflict(t *testing.T) {

@@ -16,8 +16,9 @@ import (
 // after it has seen as much itself.
 const causalityHeader = "Strata-Causality"
 
-// maxToken bounds a causal token in bytes.
-const maxToken = 4096
+// maxToken bounds a causal token in bytes. One that has all logs of the largest
+// roster fits, and so does the header that it is in.
+const maxToken = 14 << 10
 
 // appendToken appends the text of a causal token: for each log its member's
 // number, a colon, and how much of it has been seen.

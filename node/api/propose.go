@@ -120,9 +120,10 @@ func (s *Server) fillIn(req *proposeRequest) {
 
 // memberNames are the names of all members, ascending.
 func (s *Server) memberNames() []string {
+	c := s.Committee()
 	var names []string
-	for _, id := range s.Committee().Members() {
-		names = append(names, s.Committee().Name(id))
+	for _, id := range c.Members() {
+		names = append(names, c.Name(id))
 	}
 	slices.Sort(names)
 	return names

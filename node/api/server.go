@@ -82,6 +82,7 @@ type Server struct {
 	policies  policies
 	ids       requestIDs
 	keys      keyLocks
+	decisions decisions
 	looking   chan struct{} // requests that look for what they come after
 	metrics   *metrics
 	tiles     *rate.Limiter

@@ -14,11 +14,13 @@ import (
 	"github.com/strataos/strataos/node/audit"
 	"github.com/strataos/strataos/node/internal/scribe"
 	"github.com/strataos/strataos/node/store"
+	"github.com/strataos/strataos/node/store/pebbleds"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/proof"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 	"github.com/strataos/strataos/protocol/witness"
@@ -103,6 +105,7 @@ func (m *memory) Runs(position uint64, _ bool, fn func(store.Run) (bool, error))
 type network struct {
 	t        *testing.T
 	members  []protocol.Member // those that may join among them
+	signers  []*cosign.Signer
 	founding *quorum.Committee
 	store    *memory
 	*scribe.Scribe
@@ -111,8 +114,16 @@ type network struct {
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
+	n := foundNetwork(t)
+	n.store = &memory{founding: n.founding}
+	n.Scribe = scribe.New(t, n.founding, n.founding.Params(), n.signers, n.store, start)
+	return n
+}
+
+// foundNetwork returns a network without a store.
+func foundNetwork(t *testing.T) *network {
+	t.Helper()
 	n := &network{t: t}
-	var signers []*cosign.Signer
 	for i := range 6 {
 		name := fmt.Sprintf("node-%d", i+1)
 		seed := sha256.Sum256([]byte(name))
@@ -120,7 +131,7 @@ func newNetwork(t *testing.T) *network {
 		if err != nil {
 			t.Fatal(err)
 		}
-		signers = append(signers, s)
+		n.signers = append(n.signers, s)
 		n.members = append(n.members, protocol.Member{Name: name, PeerID: "peer-" + name, Addrs: []string{"/ip4/192.0.2.1/tcp/1"}, VKey: s.Verifier().String()})
 	}
 	g := &protocol.Genesis{Network: networkName, Members: n.members[:4:4], Params: protocol.DefaultParams()}
@@ -128,8 +139,6 @@ func newNetwork(t *testing.T) *network {
 	if n.founding, err = quorum.NewCommittee(g); err != nil {
 		t.Fatal(err)
 	}
-	n.store = &memory{founding: n.founding}
-	n.Scribe = scribe.New(t, n.founding, g.Params, signers, n.store, start)
 	return n
 }
 
@@ -218,6 +227,78 @@ func TestEpochs(t *testing.T) {
 	var told, of uint64
 	if _, err := audit.Check(context.Background(), n.store, n.founding, func(done, all uint64) { told, of = done, all }); err != nil || told == 0 || told > of {
 		t.Errorf("%d of %d, %v", told, of, err)
+	}
+}
+
+// TestFolder audits the same in a data folder, which is opened again.
+func TestFolder(t *testing.T) {
+	n, dir := foundNetwork(t), t.TempDir()
+	open := func() (*store.Store, *pebbleds.Datastore) {
+		db, err := pebbleds.Open(dir, pebbleds.Options{MemTableSize: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(db, n.founding, protocol.Hash{1}, "node-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, db
+	}
+	s, db := open()
+	n.Scribe = scribe.New(t, n.founding, n.founding.Params(), n.signers, s, start)
+	n.live()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, db = open()
+	defer db.Close()
+	r, err := n.audit(s)
+	if err != nil || r.Epoch != 4 || r.Ledger == 0 || r.Checkpoint == 0 {
+		t.Errorf("%+v %v", r, err)
+	}
+	n.proofs(s)
+}
+
+// proofs demands that every entry of the ledger has proofs that the policy over all
+// epochs takes.
+func (n *network) proofs(s *store.Store) {
+	n.t.Helper()
+	policy, err := proof.ParsePolicy([]byte(proof.PolicyText(s.Epochs())))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	head, ok, err := s.LedgerHead()
+	if err != nil || !ok {
+		n.t.Fatal(ok, err)
+	}
+	epochs := map[uint64]int{}
+	for position := range head.Size() {
+		row, ok, err := s.RowAt(position)
+		if err != nil || !ok {
+			n.t.Fatal(ok, err)
+		}
+		inLedger, err := s.ProveLedger(head, row)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		proofs := []*proof.Proof{inLedger}
+		if row.Log != protocol.Accord {
+			p, _, err := s.Prove(store.Found{Log: row.Log, Index: row.Index, Entry: row.Entry})
+			if err != nil {
+				n.t.Fatal(err)
+			}
+			proofs = append([]*proof.Proof{p}, proofs...)
+		}
+		reports, err := proof.VerifyAll(policy, proofs, proof.Claims{})
+		if err != nil {
+			n.t.Fatalf("position %d: %v", position, err)
+		}
+		epochs[reports[0].Epoch]++
+	}
+	// Epochs 2 and 3 have the same members, so that what was cosigned at the end of
+	// the one may count in the other.
+	if epochs[0] == 0 || epochs[1] == 0 || epochs[2]+epochs[3] == 0 || epochs[4] == 0 {
+		n.t.Errorf("the committees of the epochs %v vouch", epochs)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/internal/fixture"
 	"github.com/strataos/strataos/protocol/machine"
+	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
 
@@ -16,24 +17,29 @@ import (
 // batches as witness machines do, without the signatures: what one seals, all
 // have certified a while later. The seed is its whole input.
 type cluster struct {
-	*fixture.Network
-	t       testing.TB
-	rng     *rand.Rand
-	params  protocol.Params
-	members []*member
-	now     protocol.Micros
-	queue   eventQueue
-	events  int
+	*fixture.Network // the founding one, with the keys of all that may ever join
+	all              []protocol.Member
+	t                testing.TB
+	rng              *rand.Rand
+	params           protocol.Params
+	members          []*member
+	now              protocol.Micros
+	queue            eventQueue
+	events           int
 
 	// certify is how long a certificate takes, travel how long a message or a
 	// certificate is on its way, and sync how long a disk takes.
 	certify, travel, sync protocol.Micros
-	ledger                map[uint64]stretch       // by position, as the first has told it
-	signed                map[string]protocol.Hash // by voter and size
-	certs                 map[uint64]protocol.Hash // by size
-	sent                  int                      // messages
-	stalled               *member                  // whose disk syncs nothing
-	tamper                func(wire.Message, protocol.MemberID, protocol.MemberID) wire.Message
+	// jitter is how much longer than that a certificate may be on its way.
+	jitter   protocol.Micros
+	ledger   map[uint64]stretch       // by position, as the first has told it
+	epochs   *quorum.Epochs           // that anybody has come to
+	proposed map[protocol.Hash]bool   // what is ordered
+	signed   map[string]protocol.Hash // by voter and size
+	certs    map[uint64]protocol.Hash // by size
+	sent     int                      // messages
+	stalled  *member                  // whose disk syncs nothing
+	tamper   func(wire.Message, protocol.MemberID, protocol.MemberID) wire.Message
 }
 
 type stretch struct {
@@ -58,17 +64,28 @@ func (q eventQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 func (q *eventQueue) Push(x any)   { *q = append(*q, x.(event)) }
 func (q *eventQueue) Pop() any     { old := *q; e := old[len(old)-1]; *q = old[:len(old)-1]; return e }
 
-func newCluster(t testing.TB, n int) *cluster {
+func newCluster(t testing.TB, n int) *cluster { return newNetwork(t, n, n) }
+
+// newNetwork returns a network of n members, to which others may join. These are
+// there, and down.
+func newNetwork(t testing.TB, n, all int) *cluster {
+	whole := fixture.New(t, all)
 	c := &cluster{
-		Network: fixture.New(t, n), t: t, rng: rand.New(rand.NewPCG(uint64(n), 1)), now: fixture.Start,
+		Network: fixture.New(t, n), all: whole.Genesis.Members,
+		t: t, rng: rand.New(rand.NewPCG(uint64(n), 1)), now: fixture.Start,
 		certify: 2 * protocol.Millisecond, travel: protocol.Millisecond, sync: protocol.Millisecond,
-		ledger: map[uint64]stretch{}, signed: map[string]protocol.Hash{}, certs: map[uint64]protocol.Hash{},
+		proposed: map[protocol.Hash]bool{},
+		ledger:   map[uint64]stretch{}, signed: map[string]protocol.Hash{}, certs: map[uint64]protocol.Hash{},
 	}
 	c.params = c.Genesis.Params
-	for i := range n {
-		c.members = append(c.members, &member{c: c, id: protocol.MemberID(i), author: author{named: make([]uint64, n), certified: make([]uint64, n)}})
+	c.Signers, c.epochs = whole.Signers, quorum.NewEpochs(c.Committee)
+	for i := range all {
+		c.members = append(c.members, &member{
+			c: c, id: protocol.MemberID(i), committee: c.Committee, newest: map[protocol.MemberID]protocol.Micros{},
+			author: author{named: make([]uint64, all), certified: make([]uint64, all)},
+		})
 	}
-	for _, m := range c.members {
+	for _, m := range c.members[:n] {
 		m.boot()
 	}
 	return c
@@ -122,7 +139,11 @@ func (c *cluster) settled() bool {
 		if first == nil {
 			first = &st
 		}
-		if len(m.author.pending) > 0 || st.Unordered > 0 || st.Size != first.Size || st.Root != first.Root || st.Checkpoint != st.Size {
+		if len(m.author.pending) > 0 || st.Unordered > 0 || st.Size != first.Size || st.Root != first.Root || st.Epoch != first.Epoch {
+			return false
+		}
+		// Who is not known gets no answers, and so may lack the newest certificate.
+		if st.Checkpoint != st.Size && m.machine.committee.Known(m.id) {
 			return false
 		}
 	}
@@ -164,6 +185,9 @@ func (c *cluster) hold(m *member, head *wire.LedgerHead) {
 		c.t.Fatalf("member %d cosigns %s and %s for the ledger at size %d", m.id, old, head.Head.Root, head.Head.Size)
 	}
 	c.signed[key] = head.Head.Root
+	if !m.machine.committeeAt(head.Head.Size).Has(m.id) {
+		c.t.Fatalf("member %d cosigns the ledger at size %d, where it does not vote", m.id, head.Head.Size)
+	}
 	if st, _, _ := m.store.State(); st.Size < head.Head.Size {
 		c.t.Fatalf("member %d cosigns its ledger at size %d, and has it durable up to %d", m.id, head.Head.Size, st.Size)
 	}
@@ -220,17 +244,28 @@ func (c *cluster) carryOut(m *member, e machine.Effect) {
 				m.step(Tick{})
 			}
 		}))
+	case EpochBegun:
+		c.begun(m, e.Committee)
 	case Advance:
+		if e != (Advance{}) && !m.machine.committee.Has(m.id) {
+			c.t.Fatalf("member %d is told %+v and does not vote", m.id, e)
+		}
 		m.author.advance = e
 		m.advances = append(m.advances, e)
 		c.after(20, alive(m.seal))
 	case Ordered:
 		c.ordered(m, e)
+		for _, change := range e.Changes {
+			c.proposed[change.Proposal.ID] = true
+		}
 	case Checkpointed:
 		if old, ok := c.certs[e.Cert.Size()]; ok && old != e.Cert.Root() {
 			c.t.Fatalf("two certificates of the ledger at size %d", e.Cert.Size())
 		}
 		c.certs[e.Cert.Size()] = e.Cert.Root()
+		if e.Cert.Epoch() != m.machine.committeeAt(e.Cert.Size()).Epoch() {
+			c.t.Fatalf("the certificate of the ledger at size %d is of epoch %d", e.Cert.Size(), e.Cert.Epoch())
+		}
 		m.checkpoints = append(m.checkpoints, e)
 	case Alarm:
 		m.alarms = append(m.alarms, e)

@@ -50,6 +50,11 @@ type member struct {
 	told     uint64 // how much of the ledger it has told of in this life
 	author   author
 	watch    func() // is called after every step
+	// committee is the one that its witness machine works for, and later is what that
+	// cannot take yet.
+	committee *quorum.Committee
+	later     []func()
+	newest    map[protocol.MemberID]protocol.Micros // when certificates of logs come
 	// cutOff says that what others have certified does not come, but gathers.
 	cutOff  bool
 	backlog []func()
@@ -60,6 +65,7 @@ type member struct {
 	alarms        []Alarm
 	halts         []Halted
 	blames        []machine.Blame
+	begins        []EpochBegun
 }
 
 // author is what a witness machine does for the order.
@@ -86,7 +92,21 @@ func (m *member) boot() {
 	}
 	m.machine = created
 	m.author.advance = Advance{}
+	m.enter(m.machine.committee)
 	m.step(Start{})
+}
+
+// enter has the witness machine work for a committee.
+func (m *member) enter(c *quorum.Committee) {
+	m.committee = c
+	if !c.Has(m.id) {
+		m.author.pending = nil // they are refused
+	}
+	later := m.later
+	m.later = nil
+	for _, take := range later {
+		m.c.after(0, take)
+	}
 }
 
 func (m *member) create() (*Machine, error) {
@@ -95,8 +115,16 @@ func (m *member) create() (*Machine, error) {
 		return nil, err
 	}
 	return New(Config{
-		Epochs: epochs, Self: m.id, Signer: m.c.Signers[m.id], Pace: m.pace, Seed: 1,
+		Epochs: epochs, Self: m.self(epochs), Signer: m.c.Signers[m.id], Pace: m.pace, Seed: 1,
 	}, &m.store)
+}
+
+// self is the member's number, if it has one by then.
+func (m *member) self(epochs *quorum.Epochs) protocol.MemberID {
+	if !epochs.Latest().Known(m.id) {
+		return protocol.Nobody
+	}
+	return m.id
 }
 
 // crash stops the member. Of what was not synced, the first keep records are
@@ -152,7 +180,14 @@ func (m *member) step(in ...Input) []machine.Effect {
 // submit has the member order an entry of a kind.
 func (m *member) submit(kind protocol.Kind) {
 	m.author.made++
-	body := fmt.Appendf(nil, `{"member":%d,"n":%d}`, m.id, m.author.made)
+	m.say(kind, fmt.Appendf(nil, `{"member":%d,"n":%d}`, m.id, m.author.made))
+}
+
+// say has the member order an entry with a body.
+func (m *member) say(kind protocol.Kind, body []byte) {
+	if !m.committee.Has(m.id) {
+		return
+	}
 	m.author.pending = append(m.author.pending, wire.Item{Kind: kind, Body: body})
 	life := m.life
 	m.c.after(20, func() {
@@ -166,7 +201,7 @@ func (m *member) submit(kind protocol.Kind) {
 func (m *member) seal() {
 	a := &m.author
 	must := a.advance.Seal && (a.advance.Due > a.round || a.size == 0)
-	if m.machine == nil || a.silent || len(a.pending) == 0 && !must {
+	if m.machine == nil || a.silent || !m.committee.Has(m.id) || len(a.pending) == 0 && !must {
 		return
 	}
 	round := max(a.round, a.advance.Due)
@@ -181,7 +216,7 @@ func (m *member) seal() {
 	if a.claim != nil {
 		round = max(a.claim(round), a.round)
 	}
-	b := &wire.Batch{Author: m.id, Old: a.size, Round: round, Time: max(m.c.now+m.skew, a.time+1), Items: a.pending}
+	b := &wire.Batch{Author: m.id, Old: a.size, Epoch: m.committee.Epoch(), Round: round, Time: max(m.c.now+m.skew, a.time+1), Items: a.pending}
 	b.Cert.Log = m.id
 	if advanced {
 		m.nameParents(b)
@@ -228,7 +263,7 @@ func (m *member) certify(b *wire.Batch, urgent bool) {
 				c.after(c.certify/2, func() { to.step(Heard{Round: b.Round}) })
 			}
 		}
-		c.after(delay, func() {
+		c.after(delay+to.jitter(b.Author, delay), func() {
 			if to.cutOff {
 				to.backlog = append(to.backlog, func() { to.extend(b, record) })
 				return
@@ -238,8 +273,24 @@ func (m *member) certify(b *wire.Batch, urgent bool) {
 	}
 }
 
+// jitter is how much later a certificate of a log comes than after a time. It does
+// not come before an earlier one of the log.
+func (m *member) jitter(log protocol.MemberID, after protocol.Micros) protocol.Micros {
+	c := m.c
+	if c.jitter == 0 {
+		return 0
+	}
+	at := max(c.now+after+protocol.Micros(c.rng.Int64N(int64(c.jitter))), m.newest[log]+1)
+	m.newest[log] = at
+	return at - c.now - after
+}
+
 // extend has a member store a certified batch.
 func (m *member) extend(b *wire.Batch, record witness.PutBatch) {
+	if b.Epoch > m.committee.Epoch() {
+		m.later = append(m.later, func() { m.extend(b, record) })
+		return
+	}
 	if err := m.store.MemoryStorage.Apply([]witness.Record{record, witness.PutCertificate{Claim: quorum.Claim{Log: b.Author, Size: b.Size()}}}); err != nil {
 		m.c.t.Fatal(err)
 	}

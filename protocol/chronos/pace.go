@@ -100,10 +100,7 @@ func (p *pacer) lost() { p.claim = p.taken }
 
 // come notes to which round this member's log has come.
 func (p *pacer) come(now protocol.Micros, reached int64) {
-	own := reached
-	if p.claim > p.taken {
-		own = max(own, p.claim-p.ahead)
-	}
+	own := max(reached, p.claim-p.ahead)
 	if own > p.own {
 		p.ownAt = now
 	}
@@ -113,7 +110,7 @@ func (p *pacer) come(now protocol.Micros, reached int64) {
 // turn goes on with the rounds of another epoch.
 func (p *pacer) turn(reached int64) {
 	p.ahead = max(p.ahead, p.claim-reached)
-	p.own, p.stir = reached, reached
+	p.stir = reached
 	p.quorumAt, p.full = 0, false
 }
 

@@ -92,6 +92,8 @@ func (m *Machine) submit(in Submit) {
 		m.emit(Refused{ID: in.ID, Reason: LogStopped})
 	case !m.committee.Has(m.self):
 		m.emit(Refused{ID: in.ID, Reason: Left})
+	case len(in.Body) > m.params.MaxEventBytes:
+		m.emit(Refused{ID: in.ID, Reason: TooLarge})
 	case len(a.pending)+len(a.held) >= a.pacer.MaxPending || a.pendingBytes+len(in.Body) > a.pacer.MaxPendingBytes:
 		m.emit(Refused{ID: in.ID, Reason: Overloaded})
 	default:

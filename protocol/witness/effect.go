@@ -79,6 +79,8 @@ const (
 	LogStopped
 	// Left: this member is not, or no longer, in the committee.
 	Left
+	// TooLarge: the parameters of the newest epoch allow no such entry.
+	TooLarge
 )
 
 // Withdrawn answers Withdraw.

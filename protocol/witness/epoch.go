@@ -60,8 +60,10 @@ func (m *Machine) enter(c *quorum.Committee) error {
 		}
 	}
 	if member && !c.Has(m.self) {
-		m.leave()
+		m.refuse(Left, func(Submit) bool { return true })
+		m.author.again = false
 	}
+	m.refuse(TooLarge, func(s Submit) bool { return len(s.Body) > m.params.MaxEventBytes })
 	m.announce()
 	if err := m.takeHandover(); err != nil {
 		return err
@@ -94,13 +96,18 @@ func (m *Machine) recast(l *logState) error {
 	return nil
 }
 
-// leave answers what waits for a batch: there will be none any more.
-func (m *Machine) leave() {
+// refuse answers submissions that wait for a batch, and will be in none.
+func (m *Machine) refuse(reason Refusal, which func(Submit) bool) {
 	a := &m.author
-	for _, s := range append(a.pending, a.held...) {
-		m.emit(Refused{ID: s.ID, Reason: Left})
+	drop := func(s Submit) bool {
+		if !which(s) {
+			return false
+		}
+		a.pendingBytes -= len(s.Body)
+		m.emit(Refused{ID: s.ID, Reason: reason})
+		return true
 	}
-	a.pending, a.held, a.pendingBytes, a.again = nil, nil, 0, false
+	a.pending, a.held = slices.DeleteFunc(a.pending, drop), slices.DeleteFunc(a.held, drop)
 }
 
 // voting reports whether this member votes in the newest epoch.

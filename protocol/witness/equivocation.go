@@ -70,10 +70,7 @@ func (m *Machine) accuse(e *wire.Evidence) {
 	m.emit(Accused{Evidence: e})
 	m.emit(Publish{Msg: e})
 	if l.id == m.self {
-		for _, s := range append(m.author.pending, m.author.held...) {
-			m.emit(Refused{ID: s.ID, Reason: LogStopped})
-		}
-		m.author.pending, m.author.held, m.author.pendingBytes = nil, nil, 0
+		m.refuse(LogStopped, func(Submit) bool { return true })
 	}
 }
 

@@ -3,6 +3,7 @@ package witness
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/strataos/strataos/protocol"
@@ -392,11 +393,9 @@ func (m *Machine) handoverStored(seq uint64) error {
 				return err
 			}
 		}
-		for id, r := range h.reports {
-			if r.Epoch < h.complete {
-				delete(h.reports, id)
-			}
-		}
+		maps.DeleteFunc(h.reports, func(_ protocol.MemberID, r *wire.Heads) bool {
+			return max(r.Epoch, r.Knows) <= h.complete && !m.partly()
+		})
 	}
 	if m.announced() == h.told {
 		return nil
