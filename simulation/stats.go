@@ -18,8 +18,8 @@ type Stats struct {
 	Ordered      int `json:"ordered"`      // anchors answered with their places in the ledger
 	Ledger       int `json:"ledger"`       // entries of the ledger
 	Checkpoints  int `json:"checkpoints"`  // distinct certificates of the ledger
-	// Proposed counts what clients have proposed, Votes those of honest members
-	// and of liars' machines, and Decided what came of proposals, by status.
+	// Proposed counts what clients have proposed, Votes how often members voted,
+	// and Decided what came of proposals, those of liars among them, by status.
 	Proposed    int            `json:"proposed"`
 	Votes       int            `json:"votes"`
 	Decided     map[string]int `json:"decided"`

@@ -345,6 +345,6 @@ var table = []mutant{
 	{
 		"forgets-versions", "forgets the versions of subjects before they are stored",
 		"protocol/accord/book.go",
-		[]edit{{"if s, ok := b.recent.subjects[name]; ok {", "if s, ok := b.recent.subjects[name]; ok && s.DecidedAt == 0 {"}},
+		[]edit{{"if s, ok := b.recent.subjects[name]; ok {", "if s, ok := b.recent.subjects[name]; ok && s.Version == 0 {"}},
 	},
 }
