@@ -146,6 +146,7 @@ func (b *Book) expire(t protocol.Micros) ([]*Decision, error) {
 			return nil, err
 		}
 	}
+	b.findDue()
 	return out, nil
 }
 
@@ -381,13 +382,20 @@ func (b *Book) close(c *Case, s Status) (*Decision, error) {
 			return nil, err
 		}
 	}
-	b.due = 0
-	for _, other := range b.open {
-		if b.due == 0 || other.Proposal.Deadline < b.due {
-			b.due = other.Proposal.Deadline
-		}
+	if p.Deadline == b.due && p.Deadline >= b.now { // else expire looks when it has ended all
+		b.findDue()
 	}
 	return b.end(c, d), nil
+}
+
+// findDue looks for the earliest deadline of what is open.
+func (b *Book) findDue() {
+	b.due = 0
+	for _, c := range b.open {
+		if b.due == 0 || c.Proposal.Deadline < b.due {
+			b.due = c.Proposal.Deadline
+		}
+	}
 }
 
 // end gives a case its end. The decision's place in the ledger follows, by
