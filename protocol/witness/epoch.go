@@ -56,6 +56,7 @@ func (m *Machine) enter(c *quorum.Committee) error {
 	m.fence()
 	for _, l := range m.logs {
 		clear(l.holders)
+		l.spoiled = false
 		if err := m.recast(l); err != nil {
 			return err
 		}

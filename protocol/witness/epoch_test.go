@@ -989,6 +989,35 @@ func TestVoteFromBefore(t *testing.T) {
 	}
 }
 
+// TestTooManyHeads has an author tell of more heads of its log than any honest one
+// can have signed. Nobody votes for the log then, nor goes on asking what there is to
+// know of it, and nothing else waits.
+func TestTooManyHeads(t *testing.T) {
+	c, m, committee := entered(t)
+	report := reportOf(1, 4)
+	report.Heads = slices.Delete(report.Heads, 1, 2)
+	for size := uint64(2); size < 2+2*maxTargets; size++ {
+		root := protocol.Hash{byte(size), byte(size >> 8)}
+		sig := c.signers[1].Cosign(committee.Checkpoint(1, size, root), (testStart).Seconds())
+		report.Heads = append(report.Heads, wire.Head{Log: 1, Knows: 0, Signed: wire.Signed{Size: size, Root: root, Time: sig.Time, Sig: sig.Bytes}})
+	}
+	step(t, m, testStart, Receive{1, report})
+	effects := step(t, m, testStart, Receive{2, reportOf(1, 4)}, Receive{3, reportOf(1, 4)})
+	step(t, m, testStart, persisted(effects)...)
+	if _, votes := m.Epoch(); !votes || !m.open(m.logs[0]) {
+		t.Error("it does not vote")
+	}
+	if m.open(m.logs[1]) || len(m.logs[1].targets) > 0 {
+		t.Error("it votes for the log")
+	}
+	if m.partly() || len(m.handover.reports) > 0 {
+		t.Errorf("it asks what there is to know of the log, and keeps %d reports", len(m.handover.reports))
+	}
+	if now := m.handoverNow(); len(now.Partial) != 1 || now.Partial[0] != (wire.Partial{Log: 1}) {
+		t.Errorf("it does not remember that: %v", now.Partial)
+	}
+}
+
 // TestAsksHolders has the members of a new epoch differ in how much they store of
 // the log of a dead member: what all have of it is certified.
 func TestAsksHolders(t *testing.T) {

@@ -105,6 +105,9 @@ type logState struct {
 	// not store yet, by size, and bound is the largest that it was told of or had.
 	targets []wire.Signed
 	bound   uint64
+	// spoiled says that the author has signed more heads than an honest one can
+	// have: nobody is asked any more what there is to know of the log.
+	spoiled bool
 	// holders is how much of the log, as it is stored here, others are known to
 	// store, where there are batches of earlier epochs without a certificate.
 	holders map[protocol.MemberID]uint64
