@@ -169,7 +169,7 @@ func (r *reform) begun() {
 	r.left--
 	before, _ := r.w.epochs.At(c.Epoch() - 1)
 	for _, id := range before.Members() {
-		if n := r.w.nodes[id]; !c.Has(id) && r.rng.IntN(2) == 0 {
+		if n := r.w.nodes[id]; !c.Has(id) && r.rng.IntN(6) > 0 {
 			r.leavers = append(r.leavers, n)
 		}
 	}
