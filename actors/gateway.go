@@ -24,6 +24,9 @@ var (
 	ErrLogStopped = errors.New("this node's log was stopped: there is evidence that its key signed two histories")
 	// ErrNotMember: this node is no member, or not any more.
 	ErrNotMember = errors.New("this node is not a member of the network")
+	// ErrTooLarge: the network's parameters have changed, and allow no entry as
+	// large.
+	ErrTooLarge = errors.New("the entry is larger than the network allows")
 	// ErrInterrupted: the node lost track of the submission in a failure of
 	// its own. The entry may be in the log.
 	ErrInterrupted = errors.New("the node was interrupted while the entry was under way")
@@ -306,6 +309,8 @@ func (g *Gateway) refused(e witness.Refused) {
 		err = ErrLogStopped
 	case witness.Left:
 		err = ErrNotMember
+	case witness.TooLarge:
+		err = ErrTooLarge
 	}
 	g.settle(e.ID, result{err: err})
 }

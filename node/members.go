@@ -48,7 +48,7 @@ func (n *Node) hostConfig(epochs *quorum.Epochs) (*p2p.Config, error) {
 		return nil, err
 	}
 	self := actors.NumberOf(epochs.Latest(), n.signer.Verifier().String())
-	if err := n.checkDial(epochs.Latest()); err != nil {
+	if err := n.checkDial(epochs.Latest(), self); err != nil {
 		return nil, err
 	}
 	c := &p2p.Config{
@@ -103,10 +103,11 @@ func (n *Node) listenAt(c *quorum.Committee, self protocol.MemberID) (list []mul
 	return list, nil
 }
 
-// checkDial reports what is wrong with the addresses that this node is to dial.
-func (n *Node) checkDial(c *quorum.Committee) error {
+// checkDial reports what is wrong with the addresses that this node is to dial. Who
+// is no member yet does not know all members.
+func (n *Node) checkDial(c *quorum.Committee, self protocol.MemberID) error {
 	for name, addr := range n.cfg.P2PDial {
-		if !slices.ContainsFunc(c.Roster(), func(m protocol.Member) bool { return m.Name == name }) {
+		if c.Known(self) && !slices.ContainsFunc(c.Roster(), func(m protocol.Member) bool { return m.Name == name }) {
 			return fmt.Errorf("p2p.dial: %s is not a member", name)
 		}
 		if _, err := parseAddrs([]string{addr}); err != nil {
@@ -142,17 +143,25 @@ func (n *Node) peers(epochs *quorum.Epochs) []p2p.Member {
 
 func (n *Node) peerOf(c *quorum.Committee, id protocol.MemberID) (p2p.Member, error) {
 	m := &c.Roster()[id]
-	addrs := m.Addrs
-	if addr, ok := n.cfg.P2PDial[m.Name]; ok {
-		addrs = []string{addr}
-	}
 	out := p2p.Member{Number: int(id), Name: m.Name}
 	var err error
 	if out.ID, err = peer.Decode(m.PeerID); err != nil {
 		return out, fmt.Errorf("peer_id: %w", err)
 	}
-	out.Addrs, err = parseAddrs(addrs)
-	return out, err
+	dial, ok := n.cfg.P2PDial[m.Name]
+	if !ok {
+		out.Addrs, err = parseAddrs(m.Addrs)
+		return out, err
+	}
+	if out.Addrs, err = parseAddrs([]string{dial}); err != nil {
+		return out, err
+	}
+	// An address may name its peer: one that has moved since the last epoch that
+	// this node knows of.
+	if addr, id := peer.SplitAddr(out.Addrs[0]); id != "" && len(addr) > 0 {
+		out.ID, out.Addrs[0] = id, addr
+	}
+	return out, nil
 }
 
 func parseAddrs(texts []string) ([]multiaddr.Multiaddr, error) {

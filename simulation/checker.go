@@ -55,7 +55,8 @@ const maxViolations = 20
 //	decision     all come to the same decisions at the same places, each proposal to
 //	             one, which are those that the dumb twin comes to; what clients are
 //	             told is what the ledger has
-//	ends         a proposal comes to an end in time of its deadline
+//	ends         a proposal comes to an end in time of its deadline, and does not
+//	             expire before
 //	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored

@@ -116,17 +116,25 @@ func (c *council) ask(n *node, subject string) {
 		return
 	}
 	c.w.stats.Proposed++
-	if k := c.rng.IntN(12); k < 2 {
-		from := n
-		if k == 1 { // who has not proposed it, and should not be able to
-			from = c.w.nodes[c.rng.IntN(len(c.w.nodes))]
-		}
-		c.w.sched.after(between(c.rng, 0, protocol.Second), func() {
-			if !c.w.load.stopped {
-				c.submit(from, protocol.KindWithdraw, protocol.Withdrawal{Proposal: p.proposal.ID}.Append(nil), nil)
-			}
-		})
+	id, anybody := p.proposal.ID, c.w.nodes[c.rng.IntN(len(c.w.nodes))]
+	switch c.rng.IntN(12) {
+	case 0:
+		c.interfere(n, id, protocol.KindWithdraw, protocol.Withdrawal{Proposal: id}.Append(nil))
+	case 1: // who has not proposed it
+		c.interfere(anybody, id, protocol.KindWithdraw, protocol.Withdrawal{Proposal: id}.Append(nil))
+	case 2, 3, 4: // who may not be asked, or votes by a rule too
+		c.interfere(anybody, id, protocol.KindVote, protocol.Vote{Proposal: id, Accept: true, Reason: "by hand"}.Append(nil))
 	}
+}
+
+// interfere has a member's operator say something about a proposal, once the ledger
+// there has it.
+func (c *council) interfere(n *node, id protocol.Hash, kind protocol.Kind, body []byte) {
+	c.w.sched.after(between(c.rng, 0, 500*protocol.Millisecond), func() {
+		if _, known, err := n.disk.ledger.Case(id); known && err == nil && !c.w.load.stopped {
+			c.submit(n, kind, body, nil)
+		}
+	})
 }
 
 // terms are what a proposal says.

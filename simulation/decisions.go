@@ -18,6 +18,7 @@ type decisionCheck struct {
 	ended map[protocol.Hash]accord.Status
 	// plainly are the decisions by proposal, as the dumb twin has them in the end.
 	plainly map[protocol.Hash]plain.Decision
+	order   []protocol.Hash // of plainly
 	// times are those of all batches that are certified.
 	times map[protocol.Micros]bool
 }
@@ -43,12 +44,26 @@ func (c *checker) settled(n *node, ch accord.Change) bool {
 	if healed := c.w.convergedAt; healed > 0 && c.w.sched.now > max(healed, p.Deadline)+endBound {
 		c.fail("ends", "proposal %s comes to an end at node-%d %s behind its deadline", p.ID, n.id+1, text(c.w.sched.now-p.Deadline))
 	}
+	if ch.Status == accord.Expired && p.Deadline > c.latest()+c.w.params.MaxFuture() {
+		c.fail("ends", "proposal %s expires at node-%d %s before its deadline, which nobody's clock is near to", p.ID, n.id+1, text(p.Deadline-c.w.sched.now))
+	}
 	c.w.trace.say(c.w.sched.now, int(n.id), "has proposal %s %s", p.ID, ch.Status)
 	if !again {
 		c.decisions.ended[p.ID] = ch.Status
 		c.w.stats.Decided[ch.Status.String()]++
 	}
 	return !again
+}
+
+// latest is the latest time that the clock of a member which does not lie has shown.
+func (c *checker) latest() protocol.Micros {
+	var t protocol.Micros
+	for _, n := range c.w.nodes {
+		if n.liar == nil {
+			t = max(t, n.latest)
+		}
+	}
+	return t
 }
 
 // checkDecisions has the dumb twin read the ledger of a member, and compares what
@@ -168,7 +183,7 @@ func (c *checker) matchDecisions(n *node, r *chronos.Run, due []plain.Decision) 
 		if stored, ok, err := n.disk.ledger.Case(id); err != nil || !ok || stored.DecidedAt != at || string(stored.Decision.Append(nil)) != string(due[0].Body) {
 			c.fail("decision", "node-%d keeps of proposal %s that it was decided at place %d: %s", n.id+1, id, stored.DecidedAt, stored.Decision.Append(nil))
 		}
-		c.decisions.plainly[id] = due[0]
+		c.decisions.plainly[id], c.decisions.order = due[0], append(c.decisions.order, id)
 		due = due[1:]
 	}
 	return due
@@ -188,6 +203,12 @@ func (c *checker) compareDecisions(a, b *node) {
 // are linearizable too, and what is in no log is in no ledger.
 func (c *checker) checkPetitions() {
 	all := c.w.council.petitions
+	for _, id := range c.decisions.order {
+		d := c.decisions.plainly[id]
+		if c.w.council.petition[id] == nil && d.Subject != "" && d.Status == accord.Accepted.String() { // a liar's
+			c.w.stats.changes = append(c.w.stats.changes, change{client: -1, subject: d.Subject, expected: -1, accepted: true, version: d.Version})
+		}
+	}
 	for _, p := range all {
 		d, decided := c.decisions.plainly[p.proposal.ID]
 		switch {
@@ -198,6 +219,7 @@ func (c *checker) checkPetitions() {
 		case !decided:
 			continue
 		}
+		c.changed(p, d)
 		for _, before := range all {
 			if b, ok := c.decisions.plainly[before.proposal.ID]; ok && before.answered > 0 && before.answered < p.called && b.Position >= d.Position {
 				c.fail("linearizable", "proposal %s was decided at place %d, though proposal %s had been answered, with place %d, before it was made",
@@ -206,6 +228,19 @@ func (c *checker) checkPetitions() {
 			}
 		}
 	}
+}
+
+// changed notes what became of a client's proposal on a subject.
+func (c *checker) changed(p *petition, d plain.Decision) {
+	accepted := d.Status == accord.Accepted.String()
+	if p.proposal.Subject == "" || p.answered == 0 && !accepted {
+		return
+	}
+	ch := change{client: int(p.node), subject: d.Subject, called: p.called, answered: p.answered, expected: -1, accepted: accepted, version: d.Version}
+	if p.proposal.Conditional {
+		ch.expected = int64(p.proposal.ExpectedVersion)
+	}
+	c.w.stats.changes = append(c.w.stats.changes, ch)
 }
 
 func (c *checker) nameOf(log protocol.MemberID) string { return c.w.committee.Name(log) }

@@ -18,8 +18,8 @@ type Stats struct {
 	Ordered      int `json:"ordered"`      // anchors answered with their places in the ledger
 	Ledger       int `json:"ledger"`       // entries of the ledger
 	Checkpoints  int `json:"checkpoints"`  // distinct certificates of the ledger
-	// Proposed counts what clients have proposed, Votes those of honest members
-	// and of liars' machines, and Decided what came of proposals, by status.
+	// Proposed counts what clients have proposed, Votes how often members voted,
+	// and Decided what came of proposals, those of liars among them, by status.
 	Proposed int            `json:"proposed"`
 	Votes    int            `json:"votes"`
 	Decided  map[string]int `json:"decided"`
@@ -46,6 +46,7 @@ type Stats struct {
 	latencies []protocol.Micros
 	orders    []protocol.Micros
 	history   []operation
+	changes   []change
 	active    map[string]int
 	spans     []Span
 	marks     []Mark
@@ -116,6 +117,19 @@ type operation struct {
 	client           int
 	called, answered protocol.Micros
 	position         uint64
+}
+
+// change is a proposal on a subject and what it came to, as its client saw it: to
+// version, which it made if it was accepted. One whose client was never told has
+// answered 0; it is there only if it was accepted.
+type change struct {
+	client           int
+	subject          string
+	called, answered protocol.Micros
+	// expected is the version that it was to replace, or −1 for any.
+	expected int64
+	accepted bool
+	version  uint64
 }
 
 // ordered counts an anchor that is answered with its place.

@@ -49,9 +49,11 @@ func (o *joinOptions) run(cmd *cobra.Command, out string, n setup.Node, asJSON b
 	if o.id == "" {
 		p.Printf("\n%s is this the network that you mean? Ask one of its members for its id.\n", p.Yellow("check"))
 	}
-	p.Printf("\nOn the node:\n  %s\n", p.Cyan("strata run --config "+filepath.Join(out, n.Name, setup.ConfigFile)))
+	config := filepath.Join(out, n.Name, setup.ConfigFile)
+	p.Printf("\nOn the node:\n  %s\n  %s\n",
+		p.Cyan(opsToken(config)), p.Cyan("strata run --config "+config))
 	p.Printf("\nAt a member, with %s:\n  %s\n", proposal,
-		p.Cyan("strata accord propose --action membership.add --subject network --payload @"+setup.MemberFile))
+		p.Cyan("strata accord propose --subject network "+setup.MemberFile))
 	return nil
 }
 

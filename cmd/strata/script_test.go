@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,6 +53,10 @@ func TestScripts(t *testing.T) {
 			"checkpointed": awaitCheckpoint,
 			"uncomment":    uncommentExample,
 
+			"ports":   givePorts,
+			"readied": awaitReady,
+			"left":    awaitLeft,
+
 			"proposal":   proposalID,
 			"storied":    awaitStory,
 			"replace":    replaceText,
@@ -67,6 +72,30 @@ func awaitNetwork(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Setenv("TOKEN", info.Token)
 	ts.Setenv("URL", info.Nodes[0].URL)
+}
+
+// givePorts puts free ports into variables: ports NAME….
+func givePorts(ts *testscript.TestScript, _ bool, args []string) {
+	ports, err := freePorts(len(args))
+	ts.Check(err)
+	for i, name := range args {
+		ts.Setenv(name, strconv.Itoa(ports[i]))
+	}
+}
+
+// awaitReady waits until a node is ready: readied URL.
+func awaitReady(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(poll(readyIn, func() error { return ready(args[0]) }))
+}
+
+// awaitLeft waits until a node knows that its member has left: left URL TOKEN.
+func awaitLeft(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(poll(readyIn, func() error {
+		if s := askStatus(context.Background(), args[0], args[1]); !s.Left {
+			return fmt.Errorf("it is a member still, or tells nothing: %+v", s)
+		}
+		return nil
+	}))
 }
 
 // votePattern finds where a configuration has votes asked for.

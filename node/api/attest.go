@@ -171,6 +171,8 @@ func (s *Server) submitError(x *exchange, err error, p pending) error {
 		return errorf(codeOverloaded, "more waits to be certified than this node takes; try again, or another node")
 	case errors.Is(err, actors.ErrNotMember):
 		return errorf(codeNotMember, "%s; use another node", s.standing()).with("epoch", s.Committee().Epoch())
+	case errors.Is(err, actors.ErrTooLarge):
+		return errorf(codeTooLarge, "%v", err).with("limit_bytes", s.Committee().Params().MaxEventBytes)
 	case errors.Is(err, actors.ErrLogStopped):
 		return errorf(codeLogStopped, "%v; use another node", err)
 	case errors.Is(err, actors.ErrClosed):

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -104,5 +105,26 @@ func TestNotMember(t *testing.T) {
 		if a := f.do("GET", "/v1/witness/evidence", ""); a.status != 200 {
 			t.Errorf("%d: a read is refused: %d", self, a.status)
 		}
+	}
+}
+
+// TestProposedPeers refuses to propose a member that no node could connect with.
+func TestProposedPeers(t *testing.T) {
+	f := newFixture(t)
+	propose := func(peer, addr string) answer {
+		return f.do("POST", "/v1/accord/propose", fmt.Sprintf(`{"subject":"network","action":{"type":"membership.replace","payload":{"name":"node-4","member":
+			{"name":"node-4","peer_id":%q,"addrs":[%q],"vkey":%q}}}}`, peer, addr, f.genesis.Members[3].VKey))
+	}
+	good := f.genesis.Members[3].PeerID
+	for field, a := range map[string]answer{
+		"action.payload.member.peer_id":  propose("node-4", "/ip4/127.0.0.1/tcp/1"),
+		"action.payload.member.addrs[0]": propose(good, "127.0.0.1:1"),
+	} {
+		if a.status != 400 || !strings.Contains(string(a.body), fmt.Sprintf(`"field":%q`, field)) {
+			t.Errorf("%s: %d %s", field, a.status, a.body)
+		}
+	}
+	if a := propose(good, "/ip4/127.0.0.1/tcp/1"); a.status == 400 {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }

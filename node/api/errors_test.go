@@ -124,6 +124,7 @@ func TestAttestErrors(t *testing.T) {
 	}{
 		{"overloaded", actors.ErrOverloaded, 503, "OVERLOADED", true},
 		{"stopped", actors.ErrLogStopped, 503, "LOG_STOPPED", true},
+		{"too large by now", actors.ErrTooLarge, 413, "PAYLOAD_TOO_LARGE", true},
 		{"interrupted", actors.ErrInterrupted, 503, "INTERRUPTED", false},
 		{"closing", actors.ErrClosed, 503, "INTERRUPTED", false},
 		{"timeout before the log", &actors.TimeoutError{Signers: []protocol.MemberID{0}}, 504, "QUORUM_TIMEOUT", true},

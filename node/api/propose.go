@@ -6,9 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/multiformats/go-multiaddr"
 
 	"github.com/strataos/strataos/actors"
 	"github.com/strataos/strataos/protocol"
@@ -201,6 +205,27 @@ func (s *Server) checkNetwork(req *proposeRequest) error {
 	}
 	if least := protocol.DefaultThreshold(len(all)); req.threshold < least {
 		return invalid("threshold", "is %d; %s takes at least %d of %d members", req.threshold, req.proposal.Action.Type, least, len(all))
+	}
+	change, err := req.proposal.Action.Change()
+	if err != nil {
+		return fromParser(err)
+	}
+	return checkPeer(change.Member)
+}
+
+// checkPeer reports whether nodes can connect with who is to be a member: for the
+// decision itself an address is any text.
+func checkPeer(m *protocol.Member) error {
+	if m == nil {
+		return nil
+	}
+	if _, err := peer.Decode(m.PeerID); err != nil {
+		return invalid("action.payload.member.peer_id", "is no libp2p peer ID: %v", err)
+	}
+	for i, a := range m.Addrs {
+		if _, err := multiaddr.NewMultiaddr(a); err != nil {
+			return invalid(fmt.Sprintf("action.payload.member.addrs[%d]", i), "%q is not a multiaddr such as /ip4/10.0.0.7/tcp/9401", a)
+		}
 	}
 	return nil
 }

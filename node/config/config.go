@@ -24,7 +24,7 @@ const maxFileBytes = 1 << 20
 
 // Config is the configuration of one node. Paths are absolute.
 type Config struct {
-	Member          string            // the node's name in the genesis
+	Member          string            // the node's name in the network
 	Data            string            // folder of the store
 	Genesis         string            // file
 	SigningKey      string            // file
@@ -97,7 +97,7 @@ var (
 
 // Settings lists every setting, in the order in which they are printed.
 var Settings = []Setting{
-	{Key: "member", Usage: "this node's name in the genesis", set: text(func(c *Config) *string { return &c.Member })},
+	{Key: "member", Usage: "this node's name in the network", set: text(func(c *Config) *string { return &c.Member })},
 	{Key: "data", Usage: "folder of the node's store", init: "data", path: true, set: text(func(c *Config) *string { return &c.Data })},
 	{Key: "genesis", Usage: "file that founds the network", init: "genesis.json", path: true, set: text(func(c *Config) *string { return &c.Genesis })},
 	{Key: "signing_key", Usage: "file of the key that signs logs and votes", init: "signing.key", path: true, set: text(func(c *Config) *string { return &c.SigningKey })},

@@ -6,8 +6,7 @@ import (
 	"github.com/strataos/strataos/protocol"
 )
 
-// MemberFile has what is to be proposed for a node to become a member: the payload
-// of a membership.add.
+// MemberFile has the action that is to be proposed for a node to become a member.
 const MemberFile = "member.json"
 
 // Join makes the files of a node that is to become a member of a network, in dir,
@@ -38,5 +37,6 @@ func writeJoiner(dir string, g *protocol.Genesis, n Node) (*protocol.Member, err
 	if err := writeJSON(filepath.Join(dir, GenesisFile), g); err != nil {
 		return nil, err
 	}
-	return m, writeJSON(filepath.Join(dir, MemberFile), map[string]any{"member": m})
+	payload := map[string]any{"member": m}
+	return m, writeJSON(filepath.Join(dir, MemberFile), map[string]any{"type": protocol.ActionMembershipAdd, "payload": payload})
 }

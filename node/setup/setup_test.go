@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -114,6 +115,75 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	if _, err := Create(dir, "a.b", plan); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestJoin makes the files of a node that is to join a network, and reads
+// everything back.
+func TestJoin(t *testing.T) {
+	g, err := Create(filepath.Join(t.TempDir(), "net"), "ledger.example/test", plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "mine")
+	n := Node{Name: "initech", PeerAddr: "/ip4/127.0.0.1/tcp/9403", HTTPListen: "127.0.0.1:8403", URL: "https://initech.example"}
+	m, err := Join(dir, g, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, MemberFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var action struct {
+		Type    string
+		Payload json.RawMessage
+	}
+	if err := json.Unmarshal(text, &action); err != nil {
+		t.Fatal(err)
+	}
+	change, err := (&protocol.Action{Type: action.Type, Payload: action.Payload}).Change()
+	if err != nil || change.Type != protocol.ActionMembershipAdd || change.Member.Name != "initech" || change.Member.VKey != m.VKey || change.Member.URL != n.URL {
+		t.Errorf("%s proposes %+v: %v", text, change, err)
+	}
+	if text, err = os.ReadFile(filepath.Join(dir, GenesisFile)); err != nil {
+		t.Fatal(err)
+	}
+	same, err := protocol.ParseGenesis(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := same.ID()
+	b, err2 := g.ID()
+	if err != nil || err2 != nil || a != b {
+		t.Errorf("%s %s %v %v", a, b, err, err2)
+	}
+	cfg, _, err := config.Load(filepath.Join(dir, "initech", ConfigFile), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cfg.Validate(); err != nil || cfg.Genesis != filepath.Join(dir, GenesisFile) || cfg.P2PListen[0] != n.PeerAddr {
+		t.Errorf("%+v %v", cfg, err)
+	}
+	signer, err := LoadSigner(cfg.SigningKey)
+	if err != nil || signer.Verifier().String() != m.VKey {
+		t.Errorf("another signing key than is proposed: %v", err)
+	}
+	for name, c := range map[string]struct{ name, want string }{
+		"a member's name": {"acme", "name acme"},
+		"no name":         {"../up", "member.name"},
+	} {
+		parent := t.TempDir()
+		n.Name = c.name
+		if _, err := Join(filepath.Join(parent, "mine"), g, n); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left, err := os.ReadDir(parent); err != nil || len(left) > 0 {
+			t.Errorf("%s: %v is left behind, %v", name, left, err)
+		}
+	}
+	if _, err := Join(dir, g, n); err == nil {
+		t.Error("a folder that is not empty is written to")
 	}
 }
 

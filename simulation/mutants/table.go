@@ -270,4 +270,87 @@ var steady = []mutant{
 		"protocol/witness/epoch.go",
 		[]edit{{"return l.evidence == nil && m.open(l)", "return m.open(l)"}},
 	},
+	{
+		"vote-twice", "counts a participant's vote on a proposal as often as it comes",
+		"protocol/accord/book.go",
+		[]edit{{"case slices.ContainsFunc(c.Votes, voted):", "case slices.ContainsFunc(c.Votes, voted) && c.Status != Open:"}},
+	},
+	{
+		"threshold-less", "takes a proposal for accepted with one vote less than it needs",
+		"protocol/accord/book.go",
+		[]edit{{"case accepts >= c.Proposal.Threshold:", "case accepts >= c.Proposal.Threshold-1:"}},
+	},
+	{
+		"threshold-more", "takes a proposal for accepted with one vote more than it needs",
+		"protocol/accord/book.go",
+		[]edit{{"case accepts >= c.Proposal.Threshold:", "case accepts > c.Proposal.Threshold:"}},
+	},
+	{
+		"rejects-early", "rejects a proposal that the threshold is just in reach of",
+		"protocol/accord/book.go",
+		[]edit{{"case rejects > len(c.Proposal.Participants)-c.Proposal.Threshold:", "case rejects > 0 && rejects >= len(c.Proposal.Participants)-c.Proposal.Threshold:"}},
+	},
+	{
+		"outsiders-vote", "counts votes from the logs of others than the participants",
+		"protocol/accord/book.go",
+		[]edit{{"case !slices.Contains(c.Proposal.Participants, voter):", "case !slices.Contains(c.Proposal.Participants, voter) && c.Status != Open:"}},
+	},
+	{
+		"late-vote", "counts votes on what is decided",
+		"protocol/accord/book.go",
+		[]edit{{"case c.Status != Open:\n\t\treturn Late", "case c.Status > Withdrawn:\n\t\treturn Late"}},
+	},
+	{
+		"deadline-by-clock", "has proposals expire by its own clock",
+		"protocol/chronos/ledger.go",
+		[]edit{{"extensions, err := m.book.Extend(e, m.committee", "e.Time = max(e.Time, m.now)\n\t\t\textensions, err := m.book.Extend(e, m.committee"}},
+	},
+	{
+		"expires-at-deadline", "has a proposal expire when the ledger's time is its deadline",
+		"protocol/accord/book.go",
+		[]edit{
+			{"if b.due == 0 || b.due >= b.now {", "if b.due == 0 || b.due >= b.now+protocol.Millisecond {"},
+			{"if c.Proposal.Deadline < b.now {", "if c.Proposal.Deadline < b.now+protocol.Millisecond {"},
+		},
+	},
+	{
+		"never-expires", "orders nothing for the sake of a deadline",
+		"protocol/chronos/pace.go",
+		[]edit{{"due != 0 && (!wanted || due < until) {", "due != 0 && wanted && due < until {"}},
+	},
+	{
+		"two-on-a-subject", "opens a proposal on a subject that another one is open on",
+		"protocol/accord/book.go",
+		[]edit{{"if rival, taken := b.subjects[p.Subject]; taken {", "if rival, taken := b.subjects[p.Subject]; taken && rival == p.ID {"}},
+	},
+	{
+		"any-version", "does not look at the version that a proposal expects",
+		"protocol/accord/book.go",
+		[]edit{{"case p.Conditional && p.ExpectedVersion != subject.Version:", "case p.Conditional && p.ExpectedVersion > subject.Version+1<<60:"}},
+	},
+	{
+		"anyone-withdraws", "lets anybody take a proposal back",
+		"protocol/accord/book.go",
+		[]edit{{"if c == nil || c.Proposal.Proposer != e.author {", "if c == nil {"}},
+	},
+	{
+		"impostors-propose", "opens proposals that somebody makes in another's name",
+		"protocol/accord/book.go",
+		[]edit{{"if p.Proposer != e.author {\n\t\treturn nil, nil\n\t}", "if p.Proposer == \"\" {\n\t\treturn nil, nil\n\t}"}},
+	},
+	{
+		"behind-a-copy", "votes behind a copy of a proposal in another log",
+		"protocol/accord/machine.go",
+		[]edit{{"p.Proposer == m.NameOf(e.Log) && !m.ordered(place)", "!m.ordered(place)"}},
+	},
+	{
+		"forgets-decisions", "forgets what it has decided before it is stored",
+		"protocol/accord/book.go",
+		[]edit{{"if c := b.recent.cases[id]; c != nil {", "if c := b.recent.cases[id]; c != nil && c.Status == Open {"}},
+	},
+	{
+		"forgets-versions", "forgets the versions of subjects before they are stored",
+		"protocol/accord/book.go",
+		[]edit{{"if s, ok := b.recent.subjects[name]; ok {", "if s, ok := b.recent.subjects[name]; ok && s.Version == 0 {"}},
+	},
 }
