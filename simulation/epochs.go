@@ -213,6 +213,10 @@ func (c *checker) fenced(n *node, log protocol.MemberID, size uint64) {
 		c.fail("left", "node-%d votes for the log of node-%d at size %d, and is no member of epoch %d", n.id+1, log+1, size, n.entered)
 		return
 	}
+	if n.handedOver < n.entered {
+		c.fail("handover", "node-%d votes in epoch %d, and is handed over epoch %d", n.id+1, n.entered, n.handedOver)
+		return
+	}
 	if b.Epoch >= c.epochs.fences[n.id] {
 		return
 	}
