@@ -95,9 +95,10 @@ func (c *council) occasion() {
 	case 2:
 		subject = fmt.Sprintf("subject-%d", c.rng.IntN(3))
 	}
-	first := c.rng.IntN(len(c.w.nodes))
+	members := c.w.members()
+	first := c.rng.IntN(len(members))
 	for i := range rivals {
-		c.ask(c.w.nodes[(first+i)%len(c.w.nodes)], subject)
+		c.ask(members[(first+i)%len(members)], subject)
 	}
 }
 
@@ -148,8 +149,9 @@ type terms struct {
 // term makes the terms of a client's proposal: mostly such as have a chance.
 func (c *council) term(n *node, subject string) terms {
 	t := terms{action: sides[c.rng.IntN(len(sides))], subject: subject, proposer: c.w.committee.Name(n.id), expected: -1}
-	for _, i := range c.rng.Perm(len(c.w.nodes)) {
-		t.participants = append(t.participants, c.w.committee.Name(protocol.MemberID(i)))
+	members := c.w.members()
+	for _, i := range c.rng.Perm(len(members)) {
+		t.participants = append(t.participants, c.w.committee.Name(members[i].id))
 	}
 	if c.rng.IntN(3) == 0 {
 		t.participants = t.participants[:1+c.rng.IntN(len(t.participants))]
@@ -318,6 +320,10 @@ func (c *council) cast(n *node, e accord.Cast) {
 
 // consulted has a member's rules decide on a proposal, now, later or never.
 func (c *council) consulted(n *node, p protocol.Proposal) {
+	if p.Action.IsNetwork() {
+		c.w.reform.consulted(n, &p)
+		return
+	}
 	rule := c.rule(n, p.Action.Type)
 	accept := rule%3 > 0
 	switch {
@@ -363,6 +369,9 @@ func (c *council) settled(n *node, changes []accord.Change) {
 			continue
 		}
 		p := ch.Proposal
+		if first {
+			c.w.reform.settled(p, ch.Status)
+		}
 		if first && ch.Status == accord.Accepted {
 			c.versions[p.Subject]++
 		}
@@ -382,7 +391,7 @@ func (c *council) probe() {
 	var well []string
 	var first *node
 	for _, n := range c.w.nodes {
-		if n.liar == nil && !c.w.stopped(n) {
+		if c.w.expected(n) && n.member() && !c.w.stopped(n) {
 			well = append(well, c.w.committee.Name(n.id))
 			if first == nil {
 				first = n

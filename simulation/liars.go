@@ -88,7 +88,7 @@ func (w *world) chooseLiars() {
 }
 
 func (l *liar) prepare() {
-	l.few = make([]bool, len(l.w.nodes))
+	l.few = make([]bool, l.w.scenario.everMembers())
 	for i := range l.few {
 		l.few[i] = l.rng.IntN(2) == 0
 	}

@@ -589,3 +589,42 @@ func TestManyDecisions(t *testing.T) {
 		t.Errorf("%d decisions in %d batches, and their log has %d leaves", total, len(extensions)-1, k.book.State().Size)
 	}
 }
+
+// TestAbsurdMember has a member proposed whose fields are as long as a proposal may
+// be. What is said against it is short, whatever it repeats of them: the decision is
+// a leaf of the ledger that everybody stores.
+func TestAbsurdMember(t *testing.T) {
+	long := strings.Repeat("\x7f", 60_000)
+	good := fixture.New(t, 5).Genesis.Members[4]
+	for field, spoil := range map[string]func(*protocol.Member){
+		"name":      func(m *protocol.Member) { m.Name = long },
+		"peer_id":   func(m *protocol.Member) { m.PeerID = long },
+		"addrs":     func(m *protocol.Member) { m.Addrs = []string{long} },
+		"url":       func(m *protocol.Member) { m.URL = long },
+		"vkey":      func(m *protocol.Member) { m.VKey = long },
+		"vkey name": func(m *protocol.Member) { m.VKey = long + m.VKey },
+		"line":      func(m *protocol.Member) { m.URL = "https://a.example\nwitness evil" },
+	} {
+		m := good
+		spoil(&m)
+		k := newKeeper(t, 4)
+		text, err := json.Marshal(map[string]any{
+			"action":   map[string]any{"type": protocol.ActionMembershipAdd, "payload": map[string]any{"member": m}},
+			"proposer": "node-1", "nonce": "1", "subject": protocol.NetworkSubject, "threshold": 3,
+			"participants": k.book.members, "deadline": fixture.Start.Millis() + 1000,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := protocol.ParseProposal(text, 64<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.names[p.ID] = field
+		k.extend(k.batch(0, fixture.Start, wire.Item{Kind: protocol.KindPropose, Body: p.Canonical}))
+		c, _, _ := k.store.Case(p.ID)
+		if reason := c.Decision.Reason; c.Status != Rejected || reason == "" || len(reason) > 1000 {
+			t.Errorf("%s: %s, for a reason of %d bytes: %.200s", field, c.Status, len(reason), reason)
+		}
+	}
+}

@@ -60,7 +60,7 @@ func (b *Book) settle(out []protocol.Extension, decisions []*Decision, position 
 		batch := &wire.Batch{Author: protocol.Accord, Old: b.size, Time: b.now}
 		for bytes := 0; len(batch.Items) < min(len(decisions), maxDecisions); {
 			body := decisions[len(batch.Items)].Append(nil)
-			if bytes += len(body); bytes > maxDecisionBytes {
+			if bytes += len(body); bytes > maxDecisionBytes && len(batch.Items) > 0 {
 				break
 			}
 			batch.Items = append(batch.Items, wire.Item{Kind: protocol.KindDecide, Body: body})
