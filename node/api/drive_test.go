@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -31,7 +32,10 @@ func TestContract(t *testing.T) {
 	limited := spec(d, "slow", auth.Spec{Tier: auth.Enterprise, Rate: 0.001, Burst: 1, Scopes: []auth.Scope{auth.Read, auth.Write, auth.Vote}})
 	reader := spec(d, "reader", auth.Spec{Tier: auth.Production, Scopes: []auth.Scope{auth.Read}})
 	voter := spec(d, "voter", auth.Spec{Tier: auth.Production, Scopes: []auth.Scope{auth.Vote}})
-	d.restart()
+	var err error
+	if d.server.Tokens, err = auth.Open(d.tokenFile(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
 	driveEmpty(d)
 	open := d.propose(202, proposal(`,"subject":"s"`)).ID
 	d.votes = allAccept
