@@ -180,6 +180,9 @@ func (w *world) send(from protocol.MemberID, msg wire.Message, to ...protocol.Me
 		w.check.overheard(heads)
 	}
 	for _, id := range to {
+		if w.nodes[id].gone {
+			continue // nobody has a connection with it
+		}
 		w.net.send(from, id, data)
 	}
 }
