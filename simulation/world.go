@@ -208,6 +208,33 @@ func (w *world) converged() bool {
 			return false
 		}
 	}
+	return w.tailsCertified()
+}
+
+// tailsCertified reports whether all that a quorum stores of the logs of those who
+// have left is certified: it may have been acknowledged.
+func (w *world) tailsCertified() bool {
+	c := w.epochs.Latest()
+	for i, leaver := range w.nodes {
+		if !c.Known(leaver.id) || c.Has(leaver.id) || leaver.liar != nil {
+			continue
+		}
+		var stored []uint64
+		certified := uint64(0)
+		for _, id := range c.Members() {
+			if n := w.nodes[id]; w.expected(n) {
+				st := n.machine.Status()[i]
+				if st.Frozen {
+					certified = st.Stored
+				}
+				stored, certified = append(stored, st.Stored), max(certified, st.Certified)
+			}
+		}
+		slices.Sort(stored)
+		if k := len(stored) - c.Quorum(); k >= 0 && stored[k] > certified {
+			return false
+		}
+	}
 	return true
 }
 

@@ -51,9 +51,9 @@ var reformed = []mutant{
 		[]edit{{"n.Round = o.effective(n)\n", "n.Round = was.Round\n"}},
 	},
 	{
-		"cut-tail", "takes nothing more of the log of a member that has left",
+		"cut-tail", "votes for nothing of the log of a member that has left",
 		"protocol/witness/epoch.go",
-		[]edit{{"return m.committee.Has(l.id) || size <= l.bound", "return m.committee.Has(l.id)"}},
+		[]edit{{"return l.evidence == nil && m.open(l) &&", "return m.committee.Has(l.id) && l.evidence == nil && m.open(l) &&"}},
 	},
 	{
 		"one-report", "takes the word of one member for what was voted for before",
