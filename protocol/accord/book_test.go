@@ -526,6 +526,35 @@ func TestMaxOpen(t *testing.T) {
 	}
 }
 
+// TestMaxOpenBytes bounds how long the proposals of one member that are open are
+// together, but for a single one.
+func TestMaxOpenBytes(t *testing.T) {
+	k := newKeeper(t, 4)
+	sized := func(nonce string, bytes int) protocol.Hash {
+		text := fmt.Sprintf(`{"action":{"type":"a.b","payload":{"x":"%s"}},"proposer":"node-1","nonce":"%s","participants":["node-1"],"threshold":1,"deadline":%d}`,
+			strings.Repeat("x", bytes), nonce, fixture.Start.Millis()+1000)
+		p, err := protocol.ParseProposal([]byte(text), 8<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.ids[nonce], k.names[p.ID] = p.ID, nonce
+		k.extend(k.batch(0, fixture.Start, wire.Item{Kind: protocol.KindPropose, Body: p.Canonical}))
+		return p.ID
+	}
+	want := func(id protocol.Hash, status Status) {
+		t.Helper()
+		if c, _, _ := k.store.Case(id); c.Status != status {
+			t.Errorf("%s is %s, want %s", k.names[id], c.Status, status)
+		}
+	}
+	want(sized("huge", MaxOpenBytes), Open)
+	want(sized("small", 1), Rejected)
+	k.play("1 node-1: withdraw huge")
+	want(sized("half", MaxOpenBytes/2), Open)
+	want(sized("other half", MaxOpenBytes/2), Rejected)
+	want(sized("third", MaxOpenBytes/3), Open)
+}
+
 // TestManyDecisions has many proposals end at once: the batches that hold their
 // decisions can be read back, whatever the network's parameters are.
 func TestManyDecisions(t *testing.T) {

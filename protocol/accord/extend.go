@@ -26,7 +26,8 @@ func (PutDecisions) Record() {}
 
 // Extend takes the next batch of the order, by an author of a name, with which the
 // ledger goes on at a position. It returns all that the ledger is extended by, in
-// this order: what expires with the batch's time, the batch, what it decides.
+// this order: what expires with the batch's time, the batch, what it decides (rule
+// A5).
 func (b *Book) Extend(e protocol.Extension, author string, position uint64) ([]protocol.Extension, error) {
 	over, err := b.expire(e.Time)
 	if err != nil {

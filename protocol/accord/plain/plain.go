@@ -17,8 +17,12 @@ import (
 	"github.com/strataos/strataos/protocol/jcs"
 )
 
-// maxOpen is how many proposals of one member may be open at a time.
-const maxOpen = 1024
+// maxOpen is how many proposals of one member may be open at a time, and
+// maxOpenBytes how long these may be together if there are several.
+const (
+	maxOpen      = 1024
+	maxOpenBytes = 4 << 20
+)
 
 // Ledger is everything that was ordered.
 type Ledger struct {
@@ -63,6 +67,7 @@ type saying struct {
 	position uint64
 	id       string // of the proposal that it is about
 	proposal *proposal
+	bytes    int // of the proposal
 	vote     string
 	status   string // of a decision
 }
@@ -186,7 +191,7 @@ func (l *Ledger) hear(by string, position uint64, e Entry) (*decision, error) {
 	switch e.Kind {
 	case "propose":
 		s.id = fmt.Sprintf("0x%x", sha256.Sum256(e.Body))
-		s.proposal = &proposal{}
+		s.proposal, s.bytes = &proposal{}, len(e.Body)
 		if err := json.Unmarshal(e.Body, s.proposal); err != nil {
 			return nil, err
 		}
@@ -238,13 +243,13 @@ func (l *Ledger) refusal(s *saying, body []byte) *decision {
 	if p.Deadline*int64(protocol.Millisecond) < int64(l.time) {
 		return refuse("expired", "", "")
 	}
-	open := 0
+	open, long := 0, len(body)
 	for _, id := range l.order {
-		if l.proposed(id).by == s.by && l.isOpen(id) {
-			open++
+		if other := l.proposed(id); other.by == s.by && l.isOpen(id) {
+			open, long = open+1, long+other.bytes
 		}
 	}
-	if open >= maxOpen {
+	if open >= maxOpen || open > 0 && long > maxOpenBytes {
 		return refuse("rejected", "too many proposals of the proposer are open", "")
 	}
 	if why := l.objection(p, body); why != "" {

@@ -1,0 +1,88 @@
+package openapi
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/strataos/strataos/protocol/jcs"
+)
+
+// node is a JSON value of the document, with the order that its members have there.
+type node struct {
+	root *node
+	raw  []byte
+	kind jcs.Kind
+	keys []string
+	of   map[string]*node // an object's members
+	list []*node          // an array's
+}
+
+// parse reads a JSON value.
+func parse(raw []byte, root *node) (*node, error) {
+	n := &node{raw: raw, kind: jcs.KindOf(raw), root: root}
+	if root == nil {
+		n.root = n
+	}
+	switch n.kind {
+	case jcs.Object:
+		n.of = map[string]*node{}
+		err := jcs.Members(raw, func(key, value []byte) error {
+			child, err := parse(value, n.root)
+			if err != nil {
+				return err
+			}
+			n.keys = append(n.keys, string(key))
+			n.of[string(key)] = child
+			return nil
+		})
+		return n, err
+	case jcs.Array:
+		err := jcs.Elements(raw, func(value []byte) error {
+			child, err := parse(value, n.root)
+			n.list = append(n.list, child)
+			return err
+		})
+		return n, err
+	}
+	return n, nil
+}
+
+// at is the value at a path of keys, or an empty one.
+func (n *node) at(path ...string) *node {
+	for _, key := range path {
+		next := n.of[key]
+		if next == nil {
+			return &node{root: n.root}
+		}
+		n = next
+	}
+	return n
+}
+
+// text is a text, or nothing.
+func (n *node) text() string {
+	if n.kind != jcs.String {
+		return ""
+	}
+	s, _ := jcs.Unquote(n.raw) // the document is well formed
+	return s
+}
+
+// there reports whether there is such a value.
+func (n *node) there() bool { return n.raw != nil }
+
+// follow returns what a reference stands for, with the last part of its name. What
+// is no reference stands for itself.
+func (n *node) follow() (*node, string, error) {
+	ref := n.at("$ref").text()
+	if ref == "" {
+		return n, "", nil
+	}
+	path, ok := strings.CutPrefix(ref, "#/")
+	parts := strings.Split(path, "/")
+	to := n.root.at(parts...)
+	if !ok || !to.there() {
+		return nil, "", fmt.Errorf("openapi: %s is not in the document", ref)
+	}
+	return to, parts[len(parts)-1], nil
+}
