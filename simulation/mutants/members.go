@@ -46,19 +46,14 @@ var reformed = []mutant{
 		[]edit{{"if !d.EndsRound {\n\t\treturn nil\n\t}\n\tnext, err", "if !d.EndsRound && (len(d.Batches) == 0 || d.Batches[0].Log != m.self) {\n\t\treturn nil\n\t}\n\tnext, err"}},
 	},
 	{
-		"old-rounds", "counts rounds of an old epoch in a new one",
+		"old-rounds", "keeps in a new epoch the rounds that batches had in the one before",
 		"protocol/order/epoch.go",
-		[]edit{{"return n.Size > e.base[n.Log]", "return n.Size > 0"}},
+		[]edit{{"n.Round = o.effective(n)\n", "n.Round = was.Round\n"}},
 	},
 	{
-		"cut-tail", "takes nothing more of the log of a member that has left",
+		"cut-tail", "votes for nothing of the log of a member that has left",
 		"protocol/witness/epoch.go",
-		[]edit{{"return m.committee.Has(l.id) || size <= l.bound", "return m.committee.Has(l.id)"}},
-	},
-	{
-		"undurable-epoch", "begins an epoch before that is durable",
-		"protocol/chronos/ledger.go",
-		[]edit{{"g.turns = append(g.turns, next)", "m.emit(EpochBegun{Committee: next})"}},
+		[]edit{{"return l.evidence == nil && m.open(l) &&", "return m.committee.Has(l.id) && l.evidence == nil && m.open(l) &&"}},
 	},
 	{
 		"one-report", "takes the word of one member for what was voted for before",
