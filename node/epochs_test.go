@@ -123,6 +123,8 @@ func (c *cluster) audited(epoch uint64, nodes ...int) {
 	c.t.Helper()
 	for _, i := range nodes {
 		c.waitCosigned(i)
+	}
+	for _, i := range nodes {
 		c.stop(i)
 		r, err := c.audit(i, nil)
 		if err != nil || r.Epoch != epoch || r.Ledger == 0 || r.Checkpoint == 0 {
