@@ -2,6 +2,7 @@ package actors
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
+	"github.com/strataos/strataos/protocol/cosign"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // epochs notes what a host tells of epochs.
@@ -102,4 +105,38 @@ func setParams(t *testing.T, h *Host, entries int) {
 	if _, err := h.Gateway().Submit(ctx, Submission{Kind: protocol.KindPropose, Body: p.Canonical, Hash: p.ID}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestVotesOfTheLeft has a member that has left try no more to cast its votes.
+func TestVotesOfTheLeft(t *testing.T) {
+	h := newHost(t, &memory{}, noFatal(t))
+	mustAttest(t, h, 1)
+	member := h.Standing()
+	others := append(slices.Clone(member.Committee().Roster()), protocol.Member{Name: "other", PeerID: "q", VKey: otherKey(t)})
+	next, err := quorum.NewEpoch(member.Committee().Network(), others, protocol.Epoch{
+		Number: 1, Members: []protocol.MemberID{1}, Params: member.Committee().Params(), Since: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	epochs := member.Epochs.Clone()
+	if err := epochs.Add(next); err != nil {
+		t.Fatal(err)
+	}
+	h.standing.Store(&Standing{epochs, member.Self})
+	submitted := h.gateway.next
+	h.cast(accord.Cast{Proposal: protocol.Hash{1}, Body: protocol.Vote{Proposal: protocol.Hash{1}, Accept: true}.Append(nil)})
+	if !h.Standing().Left() || h.gateway.next != submitted {
+		t.Error("it has tried to vote")
+	}
+}
+
+func otherKey(t *testing.T) string {
+	t.Helper()
+	seed := sha256.Sum256([]byte("other"))
+	signer, err := cosign.NewSigner("strata.example/test/other", seed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer.Verifier().String()
 }

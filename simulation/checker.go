@@ -35,7 +35,8 @@ const maxViolations = 20
 //	             to have of a log
 //	frozen       no honest member votes for a log once it holds evidence against
 //	             its author
-//	proof        an answer's proof verifies against the network's policy
+//	proof        an answer's proof verifies against the network's policy of then, and
+//	             against the one over all epochs in the end
 //	kept         what was acknowledged is in the certified log of every member
 //	prefix       the logs of honest members agree
 //	time         a batch is later than the one before it and than its parents,
@@ -57,6 +58,13 @@ const maxViolations = 20
 //	             told is what the ledger has
 //	ends         a proposal comes to an end in time of its deadline, and does not
 //	             expire before
+//	epoch        all come to the same epochs at the same places of the ledger; a
+//	             certificate is a quorum of the committee that it names, whose
+//	             members signed when that was there
+//	left         who is no member of an epoch neither authors nor votes in it
+//	fence        no honest member votes as of an epoch that it has left behind, but
+//	             for what others may have voted for there
+//	handover     nor in one before it knows what was voted for in the one before
 //	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored

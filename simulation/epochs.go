@@ -195,8 +195,9 @@ func (c *checker) overheard(msg *wire.Heads) {
 }
 
 // fenced holds what an honest member signs for the first time to the epochs: who is
-// no member signs nothing; and of a batch of an epoch that the member has left behind
-// it signs only what it may have been told of.
+// no member signs nothing, and a member only what it has been handed over an epoch
+// for. Of a batch of an epoch that it has left behind it signs only what it may have
+// been told of.
 func (c *checker) fenced(n *node, log protocol.MemberID, size uint64) {
 	b := c.durableBatch(n, log, size)
 	if b == nil {
@@ -211,6 +212,10 @@ func (c *checker) fenced(n *node, log protocol.MemberID, size uint64) {
 		return
 	case !entered.Has(n.id):
 		c.fail("left", "node-%d votes for the log of node-%d at size %d, and is no member of epoch %d", n.id+1, log+1, size, n.entered)
+		return
+	}
+	if n.handedOver < n.entered {
+		c.fail("handover", "node-%d votes in epoch %d, and is handed over epoch %d", n.id+1, n.entered, n.handedOver)
 		return
 	}
 	if b.Epoch >= c.epochs.fences[n.id] {

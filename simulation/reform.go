@@ -169,7 +169,7 @@ func (r *reform) begun() {
 	r.left--
 	before, _ := r.w.epochs.At(c.Epoch() - 1)
 	for _, id := range before.Members() {
-		if n := r.w.nodes[id]; !c.Has(id) && r.rng.IntN(2) == 0 {
+		if n := r.w.nodes[id]; !c.Has(id) && r.rng.IntN(6) > 0 {
 			r.leavers = append(r.leavers, n)
 		}
 	}
@@ -180,7 +180,7 @@ func (r *reform) begun() {
 // hands of those who go on.
 func (r *reform) retire() {
 	r.leavers = slices.DeleteFunc(r.leavers, func(n *node) bool {
-		if !r.passedOn(n) {
+		if !r.passedOn(n) || r.lastFounder(n) {
 			return false
 		}
 		n.crash("shut down for good")
@@ -198,6 +198,13 @@ func (r *reform) passedOn(n *node) bool {
 		}
 	}
 	return true
+}
+
+// lastFounder reports whether a node is all that those who join, and know nobody else
+// at first, have to hear from.
+func (r *reform) lastFounder(n *node) bool {
+	founder := func(m *node) bool { return int(m.id) < r.w.scenario.Nodes }
+	return founder(n) && !slices.ContainsFunc(r.w.nodes, func(m *node) bool { return m != n && founder(m) && !m.gone && r.w.honest(m.id) })
 }
 
 // leftAt is the first epoch that a node has left before.

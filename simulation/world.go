@@ -180,6 +180,9 @@ func (w *world) send(from protocol.MemberID, msg wire.Message, to ...protocol.Me
 		w.check.overheard(heads)
 	}
 	for _, id := range to {
+		if w.nodes[id].gone {
+			continue // nobody has a connection with it
+		}
 		w.net.send(from, id, data)
 	}
 }
@@ -202,6 +205,33 @@ func (w *world) converged() bool {
 			first = i
 		}
 		if !w.sameLogs(w.nodes[first], n) || !sameLedger(w.nodes[first], n) {
+			return false
+		}
+	}
+	return w.tailsCertified()
+}
+
+// tailsCertified reports whether all that a quorum stores of the logs of those who
+// have left is certified: it may have been acknowledged.
+func (w *world) tailsCertified() bool {
+	c := w.epochs.Latest()
+	for i, leaver := range w.nodes {
+		if !c.Known(leaver.id) || c.Has(leaver.id) || leaver.liar != nil {
+			continue
+		}
+		var stored []uint64
+		certified := uint64(0)
+		for _, id := range c.Members() {
+			if n := w.nodes[id]; w.expected(n) {
+				st := n.machine.Status()[i]
+				if st.Frozen {
+					certified = st.Stored
+				}
+				stored, certified = append(stored, st.Stored), max(certified, st.Certified)
+			}
+		}
+		slices.Sort(stored)
+		if k := len(stored) - c.Quorum(); k >= 0 && stored[k] > certified {
 			return false
 		}
 	}

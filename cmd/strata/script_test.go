@@ -159,7 +159,7 @@ func waitDev(dir string, d time.Duration) (*devInfo, error) {
 			if err := syscall.Kill(n.PID, 0); err != nil {
 				return err
 			}
-			if err := ready(n.URL); err != nil {
+			if err := ready(n.URL); err != nil && !askStatus(context.Background(), n.URL, info.Token).Left {
 				return err
 			}
 		}

@@ -64,6 +64,7 @@ type fixture struct {
 	status    actors.Status
 	broken    bool // lookups and records fail
 	found     int  // how many attestations a lookup finds, if not 0
+	seen      *coverage
 	// submit, if not nil, puts what is submitted on record in the place of Submit.
 	submit func(s actors.Submission) (*actors.Outcome, error)
 }
@@ -289,7 +290,11 @@ func (f *fixture) do(method, path, body string, headers ...string) answer {
 	}
 	w := httptest.NewRecorder()
 	f.server.ServeHTTP(w, r)
-	return answer{w.Code, w.Header(), w.Body.Bytes()}
+	a := answer{w.Code, w.Header(), w.Body.Bytes()}
+	if name := theContract(f.t).hold(f.t, r, body, a); f.seen != nil && name != "" {
+		f.seen.note(name, r, body, a)
+	}
+	return a
 }
 
 // apiFailure is an error as clients read it.

@@ -33,6 +33,12 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// figures answers GET /metrics.
+func (s *Server) figures(x *exchange) error {
+	s.exporter.ServeHTTP(x, x.r)
+	return nil
+}
+
 // route returns the function that notes an answer on a route.
 func (m *metrics) route(path string) func(status int, d time.Duration) {
 	ok := m.requests.WithLabelValues(path, "200")

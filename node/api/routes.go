@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/strataos/strataos/node/auth"
 )
 
@@ -67,6 +65,9 @@ var routeTable = []route{
 	{"GET", "/v1/network/policy", auth.Read, (*Server).networkPolicy},
 	{"GET", "/healthz", "", (*Server).healthz},
 	{"GET", "/readyz", "", (*Server).readyz},
+	{"GET", "/metrics", "", (*Server).figures},
+	{"GET", "/v1/openapi.json", "", (*Server).contract},
+	{"GET", "/docs", "", (*Server).docs},
 }
 
 func (s *Server) routes() http.Handler {
@@ -85,11 +86,6 @@ func (s *Server) routes() http.Handler {
 			return errorf(codeMethodNotAllowed, "this path answers %s", methods)
 		}}))
 	}
-	metrics := promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})
-	mux.Handle("GET /metrics", s.serve(route{path: "/metrics", handle: func(_ *Server, x *exchange) error {
-		metrics.ServeHTTP(x, x.r)
-		return nil
-	}}))
 	other := s.serve(route{path: "other", handle: func(_ *Server, x *exchange) error {
 		return errorf(codeNotFound, "there is nothing at %.200q", x.r.URL.Path)
 	}})

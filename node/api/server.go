@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/time/rate"
 
 	"github.com/strataos/strataos/actors"
+	"github.com/strataos/strataos/node/api/openapi"
 	"github.com/strataos/strataos/node/auth"
 	"github.com/strataos/strataos/node/store"
 	"github.com/strataos/strataos/protocol"
@@ -86,12 +88,17 @@ type Server struct {
 	looking   chan struct{} // requests that look for what they come after
 	metrics   *metrics
 	tiles     *rate.Limiter
+	exporter  http.Handler // of the registry
+	page      []byte       // of the contract
 	handler   http.Handler
 }
 
 // New returns a server. An error means that the genesis makes no policy.
 func New(d Deps) (*Server, error) {
-	s := &Server{Deps: d, ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter()}
+	s := &Server{
+		Deps: d, ids: newRequestIDs(), looking: make(chan struct{}, maxLooking), tiles: newTilesLimiter(),
+		exporter: promhttp.HandlerFor(d.Registry, promhttp.HandlerOpts{}),
+	}
 	var err error
 	if s.genesis, err = d.Genesis.Canonical(); err != nil {
 		return nil, err
@@ -101,6 +108,9 @@ func New(d Deps) (*Server, error) {
 		return nil, err
 	}
 	if s.metrics, err = newMetrics(d.Registry); err != nil {
+		return nil, err
+	}
+	if s.page, err = openapi.Page(); err != nil {
 		return nil, err
 	}
 	s.handler = s.routes()

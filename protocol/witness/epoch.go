@@ -67,6 +67,9 @@ func (m *Machine) enter(c *quorum.Committee) error {
 	}
 	m.refuse(TooLarge, func(s Submit) bool { return len(s.Body) > m.params.MaxEventBytes })
 	m.announce()
+	// Who is epochs behind was given none of what is of this one. Of those that voted
+	// in it, some may be gone; who has answered until now is not.
+	m.greet(m.repair.source)
 	if err := m.takeHandover(); err != nil {
 		return err
 	}

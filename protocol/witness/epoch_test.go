@@ -367,6 +367,45 @@ func TestJoinerFollows(t *testing.T) {
 	checkAnswers(c)
 }
 
+// TestJoinerAsksWhoAnswers has somebody join behind many epochs of whose members all
+// are gone but one: it is not to look for that one in each epoch again.
+func TestJoinerAsksWhoAnswers(t *testing.T) {
+	c := newCluster(t, 4, 11)
+	c.run(3*protocol.Second, nil)
+	turn := func(members ...protocol.MemberID) {
+		t.Helper()
+		c.pour(c.now+200*protocol.Millisecond, c.nodes[0])
+		c.run(300*protocol.Millisecond, nil)
+		c.begin(c.nodes[0], members...)
+		for _, id := range members {
+			if h := c.nodes[id]; h.down {
+				c.boot(h)
+			}
+		}
+		if !c.run(20*protocol.Second, c.vote(members...)) {
+			t.Fatalf("not all of %v vote", members)
+		}
+	}
+	for range 12 {
+		turn(ids(0, 1, 2, 3)...)
+	}
+	turn(ids(0, 1, 2, 3, 4)...)
+	turn(ids(0, 1, 2, 4)...)
+	turn(ids(0, 1, 2, 4, 5)...)
+	turn(ids(0, 1, 4, 5)...)
+	turn(ids(0, 1, 4, 5, 6)...)
+	turn(ids(0, 4, 5, 6)...)
+	for _, h := range c.nodes[1:4] {
+		c.crash(h)
+	}
+	c.begin(c.nodes[0], ids(0, 4, 5, 6, 7)...)
+	c.boot(c.nodes[7])
+	if !c.run(12*protocol.Second, c.vote(0, 4, 5, 6, 7)) {
+		number, votes := c.nodes[7].machine.Epoch()
+		t.Fatalf("the joiner is in epoch %d (%t)", number, votes)
+	}
+}
+
 // TestReturnsAfterEpochs has a member sleep through epochs, after which no quorum
 // of its last one is there any more.
 func TestReturnsAfterEpochs(t *testing.T) {

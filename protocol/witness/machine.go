@@ -80,6 +80,7 @@ func New(cfg Config, store Storage) (*Machine, error) {
 		signer: cfg.Signer,
 		store:  store,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
+		repair: repair{source: protocol.Nobody},
 	}
 	m.author.pacer.Pace = cfg.Pace
 	if err := m.join(committee); err != nil {

@@ -19,6 +19,8 @@ const (
 // repair is the state of anti-entropy.
 type repair struct {
 	headsAt protocol.Micros
+	// source is who has last brought something that this member lacked.
+	source protocol.MemberID
 }
 
 // fetch is the one request for batches of a log that may be under way, or is
