@@ -232,7 +232,7 @@ func (g *Gateway) forget(leaf, id uint64) {
 // that wait to be ordered.
 func (g *Gateway) resolved(e witness.Resolved) {
 	committee, _ := g.standing().Epochs.At(e.Cert.Epoch())
-	checkpoint := proof.NewCheckpoint(committee, e.Cert)
+	checkpoint := proof.NewCheckpoint(committee, e.Cert).SignedBy(committee.Verifier(e.Cert.Log()), e.Signature)
 	for _, it := range e.Items {
 		out := &Outcome{
 			Entry: it.Entry, Index: it.Index, Batch: e.Batch.Size,

@@ -396,11 +396,7 @@ func (c *checker) prove(n *node, e witness.Resolved, it witness.ResolvedItem) {
 		c.fail("proof", "leaf %d of node-%d: %v", it.Index, n.id+1, err)
 		return
 	}
-	cp := proof.NewCheckpoint(n.standing(), e.Cert)
-	if b := c.durableBatch(n, n.id, e.Cert.Size()); b != nil {
-		cp = cp.SignedBy(n.standing().Verifier(n.id), b.AuthorVote().Signature())
-	}
-	p := cp.Prove(it.Entry, it.Index, path)
+	p := proof.NewCheckpoint(n.standing(), e.Cert).SignedBy(n.standing().Verifier(n.id), e.Signature).Prove(it.Entry, it.Index, path)
 	c.epochs.proofs = append(c.epochs.proofs, given{p, it.Entry.Hash.String(), n.id, it.Index})
 	c.verify(c.epochs.proofs[len(c.epochs.proofs)-1])
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/quorum"
 	"github.com/strataos/strataos/protocol/wire"
 )
@@ -278,7 +279,12 @@ func (m *Machine) resolve(l *logState, b *ownBatch, cert *quorum.Certificate) {
 	}
 	b.open = open
 	if len(done) > 0 {
-		m.emit(Resolved{Batch: b.Sealed, Cert: cert, Tree: l.tail.Snapshot(), Items: done})
+		i, _ := l.find(cert.Size())
+		own := l.chain[i].signed
+		m.emit(Resolved{
+			Batch: b.Sealed, Cert: cert, Tree: l.tail.Snapshot(), Items: done,
+			Signature: cosign.Signature{Time: own.Time, Bytes: own.Sig},
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/strataos/strataos/protocol"
+	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/machine"
 	"github.com/strataos/strataos/protocol/merkle"
 	"github.com/strataos/strataos/protocol/quorum"
@@ -46,6 +47,9 @@ type Resolved struct {
 	Tree merkle.View
 	// Items names the submissions and their places in the log.
 	Items []ResolvedItem
+	// Signature is this member's own of the certified tree head. It is not among
+	// those of a certificate of an epoch that began after it.
+	Signature cosign.Signature
 }
 
 // ResolvedItem is an answered submission.

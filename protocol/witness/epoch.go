@@ -125,13 +125,18 @@ func (m *Machine) open(l *logState) bool {
 	return len(l.targets) == 0 && l.knows == m.committee.Epoch()
 }
 
-// mayVote reports whether this member may cosign a batch end. Of those that were
-// sealed in an earlier epoch it cosigns only what may have been voted for there,
-// once a quorum of this epoch's members stores it; see hold.go. Their author covers
-// others by a batch of this epoch.
+// mayVote reports whether this member may cosign a batch end of another's log. Of
+// those that were sealed in an earlier epoch it cosigns only what may have been voted
+// for there, once a quorum of this epoch's members stores it; see hold.go. Their author
+// covers others by a batch of this epoch.
 func (m *Machine) mayVote(l *logState, mk mark) bool {
-	return l.evidence == nil && m.open(l) && m.voting() &&
-		(mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound && mk.signed.Size <= m.heldUpTo(l))
+	return m.concerns(l, mk) && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= m.heldUpTo(l))
+}
+
+// concerns reports whether this epoch's members vote for a batch end, and this one
+// knows enough to be among them.
+func (m *Machine) concerns(l *logState, mk mark) bool {
+	return l.evidence == nil && m.open(l) && m.voting() && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound)
 }
 
 // takes reports whether batches of a log are taken up to a size. Of a member that
@@ -158,10 +163,11 @@ func (m *Machine) voteAnew(l *logState) error {
 }
 
 // signAnew counts this member's own signature of a batch where the one that the
-// batch came with is too old to count in this epoch.
+// batch came with is too old to count in this epoch. What others store does not
+// matter: there is no other history of its log that it would sign.
 func (m *Machine) signAnew(l *logState, mk mark) {
 	t := l.tallies[mk.signed.Size]
-	if t == nil || t.Has(m.self) || !m.mayVote(l, mk) {
+	if t == nil || t.Has(m.self) || !m.concerns(l, mk) {
 		return
 	}
 	v := m.cosign(l, mk.signed)
