@@ -41,7 +41,11 @@ func (h *Host) carryOutAccord(e machine.Effect) {
 }
 
 // cast puts a vote into this member's log, or tells the machine that it could not.
+// A member that has left has no log to put it into, and would try for ever.
 func (h *Host) cast(e accord.Cast) {
+	if h.Standing().Left() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(h.running, castTimeout)
 	defer cancel()
 	_, err := h.gateway.Submit(ctx, Submission{

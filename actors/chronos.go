@@ -1,8 +1,6 @@
 package actors
 
 import (
-	"strings"
-
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 	"github.com/strataos/strataos/protocol/chronos"
@@ -62,9 +60,4 @@ func (h *Host) carryOutChronos(e machine.Effect) {
 	case chronos.Halted:
 		log.Error("FORK ALARM: this node's ledger is halted", "reason", e.Reason)
 	}
-}
-
-// name is this node's, which its key has too: also while it is no member.
-func (h *Host) name() string {
-	return strings.TrimPrefix(h.cfg.Witness.Signer.Verifier().Name(), h.Committee().Network()+"/")
 }

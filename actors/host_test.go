@@ -34,11 +34,17 @@ type memory struct {
 // storage is what both machines store.
 type storage struct {
 	witness.MemoryStorage
-	ledger chronos.MemoryStorage
-	epochs *quorum.Epochs
+	ledger   chronos.MemoryStorage
+	founding *quorum.Committee
 }
 
-func (s *storage) Epochs() *quorum.Epochs { return s.epochs }
+func (s *storage) Epochs() *quorum.Epochs {
+	epochs, err := s.ledger.Epochs(s.founding)
+	if err != nil {
+		panic(err)
+	}
+	return epochs
+}
 
 func (s *storage) Apply(records []machine.Record) error {
 	for i, r := range records {
@@ -120,6 +126,12 @@ func (m *memory) Checkpoint() (quorum.Claim, bool, error) {
 	return m.storage.Checkpoint()
 }
 
+func (m *memory) Epochs() *quorum.Epochs {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.storage.Epochs()
+}
+
 func (m *memory) Write(records []machine.Record, _ bool) error {
 	m.mu.Lock()
 	hold := m.hold
@@ -144,7 +156,7 @@ func (n nowhere) Blame(m protocol.MemberID, reason string) {
 	n.t.Errorf("member %d is blamed: %s", m, reason)
 }
 
-func newHost(t *testing.T, store *memory, fatal func(error)) *Host {
+func newHost(t *testing.T, store *memory, fatal func(error), change ...func(*Config)) *Host {
 	t.Helper()
 	g := &protocol.Genesis{Network: "strata.example/test", Params: protocol.DefaultParams()}
 	seed := sha256.Sum256([]byte("only"))
@@ -157,20 +169,22 @@ func newHost(t *testing.T, store *memory, fatal func(error)) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if store.epochs == nil {
-		store.epochs = quorum.NewEpochs(c)
-	}
+	store.founding = c
 	metrics, err := NewMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := New(Config{
+	cfg := Config{
 		Witness: witness.Config{Signer: signer},
 		Chronos: chronos.Config{Signer: signer},
 		Store:   store, Network: nowhere{t}, Metrics: metrics, Fatal: fatal,
 		Clock:  func() protocol.Micros { return protocol.Micros(time.Now().UnixMicro()) },
 		Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	h := New(cfg)
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,9 @@ func (s *Standing) Committee() *quorum.Committee { return s.Epochs.Latest() }
 // Member reports whether this node is one.
 func (s *Standing) Member() bool { return s.Committee().Has(s.Self) }
 
+// Left reports whether this node was a member: it never will be again.
+func (s *Standing) Left() bool { return s.Committee().Known(s.Self) && !s.Member() }
+
 // Standing is which epochs the machines have come to.
 func (h *Host) Standing() *Standing { return h.standing.Load() }
 
@@ -90,6 +93,10 @@ func (h *Host) chronosConfig() chronos.Config {
 }
 
 func (h *Host) accordConfig() accord.Config {
-	name := strings.TrimPrefix(h.cfg.Witness.Signer.Verifier().Name(), h.Committee().Network()+"/")
-	return accord.Config{Name: name, NameOf: func(log protocol.MemberID) string { return h.Committee().Name(log) }}
+	return accord.Config{Name: h.name(), NameOf: func(log protocol.MemberID) string { return h.Committee().Name(log) }}
+}
+
+// name is this node's, which its key has too: also while it is no member.
+func (h *Host) name() string {
+	return strings.TrimPrefix(h.cfg.Witness.Signer.Verifier().Name(), h.Committee().Network()+"/")
 }

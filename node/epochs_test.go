@@ -17,6 +17,7 @@ import (
 	"github.com/strataos/strataos/node/setup"
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/proof"
+	"github.com/strataos/strataos/protocol/quorum"
 )
 
 // newChanging starts a network whose nodes accept whatever changes it.
@@ -290,6 +291,60 @@ func TestGoesOnUnderAnotherKey(t *testing.T) {
 	c.mustAttest(next, 2)
 	c.waitVerified(next, hash)
 	c.audited(1, 1, 2, next)
+}
+
+// TestSleepsThroughEpochs has a member be away while the network comes to other
+// epochs, and one that joins be stopped again and again: both find their way.
+func TestSleepsThroughEpochs(t *testing.T) {
+	c := newChanging(t, 4)
+	var hashes []string
+	for n := range 20 {
+		hashes = append(hashes, c.mustAttest(n%4, n))
+	}
+	c.stop(3)
+	c.change(0, "params.set", map[string]any{"checkpoint_ms": 50}, 1, 0, 1, 2)
+	fifth, member := c.invite("node-5")
+	c.change(1, "membership.add", map[string]any{"member": member}, 2, 0, 1, 2)
+	for range 3 { // it counts for the quorum, and so is not away for long
+		c.start(fifth)
+		c.stop(fifth)
+	}
+	c.start(fifth)
+	c.waitReady(fifth)
+	c.change(2, "params.set", map[string]any{"checkpoint_ms": 60}, 3, 0, 1, 2, fifth)
+	c.takePolicy(fifth)
+	for n := range 20 {
+		hashes = append(hashes, c.mustAttest([]int{0, 1, 2, fifth}[n%4], 100+n))
+	}
+	c.start(3)
+	c.waitEpoch(3, 3)
+	c.waitReady(3)
+	c.mustAttest(3, 200)
+	for _, hash := range hashes {
+		c.waitVerified(3, hash)
+		c.waitVerified(fifth, hash)
+	}
+}
+
+// TestDialsAnotherPeer has an address name the peer that is there.
+func TestDialsAnotherPeer(t *testing.T) {
+	c := newClusterOf(t, 4, 0)
+	committee, err := quorum.NewCommittee(c.genesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := c.genesis.Members[1].PeerID
+	for addr, want := range map[string]string{
+		"/ip4/127.0.0.1/tcp/1":              c.genesis.Members[0].PeerID,
+		"/ip4/127.0.0.1/tcp/1/p2p/" + id:    id,
+		"/dns/acme.example/tcp/1/p2p/" + id: id,
+	} {
+		n := &Node{cfg: &config.Config{P2PDial: map[string]string{"node-1": addr}}}
+		m, err := n.peerOf(committee, 0)
+		if err != nil || m.ID.String() != want || len(m.Addrs) != 1 || strings.Contains(m.Addrs[0].String(), "/p2p/") {
+			t.Errorf("%s: %+v %v", addr, m, err)
+		}
+	}
 }
 
 // TestParamsChange has the network take larger events from an epoch on.

@@ -106,7 +106,7 @@ func TestProposeByHTTP(t *testing.T) {
 // all nodes: one wins, and the others are told who.
 func TestOneWinner(t *testing.T) {
 	c := newAgreeing(t, 4)
-	const clients, rounds = 12, 3
+	const clients, rounds = 32, 3
 	for version := range rounds {
 		var mu sync.Mutex
 		winner, rivals := "", map[string]int{}

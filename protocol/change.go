@@ -85,11 +85,11 @@ func (a *Action) Change() (*Change, error) {
 		if err := strictly(a.Payload, &p); err != nil {
 			return nil, fieldErrorf("action.payload", "%v", err)
 		}
-		if named := a.Type != ActionMembershipAdd; named != (p.Name != nil) {
-			return nil, fieldErrorf("action.payload.name", "names who is to be removed or replaced, and is for nothing else")
+		if err := expect("action.payload.name", a.Type, p.Name != nil, a.Type != ActionMembershipAdd, "the name of the member to remove or replace"); err != nil {
+			return nil, err
 		}
-		if joins := a.Type != ActionMembershipRemove; joins != (p.Member != nil) {
-			return nil, fieldErrorf("action.payload.member", "is the member who is to join, as in the genesis, and is for nothing else")
+		if err := expect("action.payload.member", a.Type, p.Member != nil, a.Type != ActionMembershipRemove, "the member who is to join, as in the genesis"); err != nil {
+			return nil, err
 		}
 		if c.Member = p.Member; p.Name != nil {
 			c.Name = *p.Name
@@ -104,6 +104,17 @@ func (a *Action) Change() (*Change, error) {
 	return c, nil
 }
 
+// expect reports a field that is missing, or is there and must not be.
+func expect(field, action string, there, wanted bool, what string) error {
+	switch {
+	case wanted && !there:
+		return fieldErrorf(field, "is missing; it is %s", what)
+	case there && !wanted:
+		return fieldErrorf(field, "is not for %s; it is %s", action, what)
+	}
+	return nil
+}
+
 func strictly(raw []byte, into any) error {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
@@ -113,9 +124,13 @@ func strictly(raw []byte, into any) error {
 // checkNetwork holds a proposal that changes the network to what is to be said of
 // it whatever the network is like.
 func (p *Proposal) checkNetwork() error {
-	if network := p.Action.IsNetwork(); network != (p.Subject == NetworkSubject) {
-		return fieldErrorf("subject", "is %q; it must be %q for actions of the network (params.*, membership.*), and for no others", p.Subject, NetworkSubject)
-	} else if !network {
+	network := p.Action.IsNetwork()
+	switch about := p.Subject == NetworkSubject; {
+	case network && !about:
+		return fieldErrorf("subject", "must be %q for %s, which changes the network itself", NetworkSubject, p.Action.Type)
+	case !network && about:
+		return fieldErrorf("subject", "%q is kept for what changes the network itself (params.*, membership.*)", NetworkSubject)
+	case !network:
 		return nil
 	}
 	_, err := p.Action.Change()

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"strings"
+	"unicode"
 
 	"github.com/strataos/strataos/protocol/cosign"
 	"github.com/strataos/strataos/protocol/jcs"
@@ -155,7 +157,7 @@ func CheckNetworkName(name string) error {
 // the error.
 func CheckMemberName(field, name string) error {
 	if !memberPattern.MatchString(name) || policyWords[name] {
-		return fieldErrorf(field, "%q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format, nor of the ledger)", name)
+		return fieldErrorf(field, "%.80q is not a member name (lower-case letters, digits, dots and dashes; no word of the policy format, nor of the ledger)", name)
 	}
 	return nil
 }
@@ -177,18 +179,21 @@ func checkMember(field, network string, m *Member) error {
 			return fieldErrorf(fmt.Sprintf("%s.addrs[%d]", field, i), "is empty or longer than 256 bytes")
 		}
 	}
-	if len(m.URL) > 256 {
-		return fieldErrorf(field+".url", "is longer than 256 bytes")
+	if len(m.URL) > 256 || strings.ContainsFunc(m.URL, notInURL) {
+		// A policy has it as a word of a line.
+		return fieldErrorf(field+".url", "is longer than 256 bytes, or has spaces or control characters")
 	}
 	v, err := cosign.ParseVerifier(m.VKey)
 	if err != nil {
 		return fieldErrorf(field+".vkey", "%v", err)
 	}
 	if want := network + "/" + m.Name; v.Name() != want {
-		return fieldErrorf(field+".vkey", "is named %q, want %q", v.Name(), want)
+		return fieldErrorf(field+".vkey", "is named %.200q, want %q", v.Name(), want)
 	}
 	return nil
 }
+
+func notInURL(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 // Validate reports the first parameter that is out of its bounds, naming the
 // field.

@@ -97,6 +97,7 @@ func (c *cell[I]) turn() {
 	n.w.trace.note(n.w.sched.now, traceStep, int(n.id), nil, c.name, uint64(len(inputs)))
 	now := n.clock.read(n.w.sched.now)
 	n.latest = max(n.latest, now)
+	n.entered, _ = n.machine.Epoch()
 	effects, err := c.step(now, inputs...)
 	if err != nil {
 		n.halt(err)
@@ -119,6 +120,9 @@ func (c *cell[I]) carry(e machine.Effect) {
 	n := c.n
 	switch e := e.(type) {
 	case machine.Persist:
+		if c.name == nameChronos {
+			n.w.check.turned(n, e.Records)
+		}
 		n.journal = append(n.journal, entry{e, func(seq uint64) { n.persisted(c.name, seq) }})
 		n.write()
 	case machine.Publish:

@@ -35,7 +35,8 @@ const maxViolations = 20
 //	             to have of a log
 //	frozen       no honest member votes for a log once it holds evidence against
 //	             its author
-//	proof        an answer's proof verifies against the network's policy
+//	proof        an answer's proof verifies against the network's policy of then, and
+//	             against the one over all epochs in the end
 //	kept         what was acknowledged is in the certified log of every member
 //	prefix       the logs of honest members agree
 //	time         a batch is later than the one before it and than its parents,
@@ -57,6 +58,13 @@ const maxViolations = 20
 //	             told is what the ledger has
 //	ends         a proposal comes to an end in time of its deadline, and does not
 //	             expire before
+//	epoch        all come to the same epochs at the same places of the ledger; a
+//	             certificate is a quorum of the committee that it names, whose
+//	             members signed when that was there
+//	left         who is no member of an epoch neither authors nor votes in it
+//	fence        no honest member votes as of an epoch that it has left behind, but
+//	             for what others may have voted for there
+//	handover     nor in one before it knows what was voted for in the one before
 //	fork         no honest member's ledger is halted, nor is it suspected
 //	machine      no machine fails, unless its disk does
 //	storage      what is persisted fits what is stored
@@ -71,6 +79,7 @@ type checker struct {
 	acks       []ack
 	ledger     ledgerCheck
 	decisions  decisionCheck
+	epochs     epochCheck
 	// learnt is the event of the run in which a member got evidence against
 	// another, or started with it: what it had voted for in that turn leaves it
 	// before that, or behind.
@@ -101,8 +110,8 @@ const proveEvery = 16
 func newChecker(w *world) *checker {
 	return &checker{
 		w: w, certs: map[headKey]protocol.Hash{}, votes: map[voteKey]protocol.Hash{},
-		newest: make([]uint64, w.scenario.Nodes), violations: []Violation{},
-		ledger: newLedgerCheck(w.scenario.Nodes), decisions: newDecisionCheck(), learnt: map[[2]protocol.MemberID]uint64{},
+		newest: make([]uint64, w.scenario.everMembers()), violations: []Violation{},
+		ledger: newLedgerCheck(w.scenario.everMembers()), decisions: newDecisionCheck(), epochs: newEpochCheck(), learnt: map[[2]protocol.MemberID]uint64{},
 	}
 }
 
@@ -127,8 +136,11 @@ func (c *checker) said(n *node, msg wire.Message) {
 			c.votedAgainstEvidence(n, msg)
 		}
 	case *wire.Heads:
-		for _, h := range msg.Heads {
-			c.told(n, h)
+		c.reported(n, msg)
+		for i, h := range msg.Heads {
+			if i == 0 || msg.Heads[i-1].Log != h.Log { // else it was told of that itself
+				c.told(n, h)
+			}
 		}
 	case *wire.Range:
 		if msg.Log == n.id {
@@ -225,6 +237,7 @@ func (c *checker) signed(n *node, log protocol.MemberID, size uint64, root proto
 		return
 	}
 	c.votes[key] = root
+	c.fenced(n, log, size)
 	if stored, err := durableRoot(n, log, size); err != nil || stored != root {
 		c.fail("durable", "node-%d cosigned the log of node-%d at size %d before it was durable", n.id+1, log+1, size)
 		return
@@ -340,9 +353,7 @@ func (c *checker) checkSigners(n *node, cert *quorum.Certificate) {
 				n.id+1, s.Member+1, key.log+1, key.size)
 		}
 	}
-	if all := len(c.w.nodes); 3*len(signers) <= 2*all {
-		c.fail("certificate", "node-%d takes %d of %d members for a quorum", n.id+1, len(signers), all)
-	}
+	c.checkQuorum(n, cert)
 }
 
 // acknowledged sees every answer that a client gets.
@@ -385,10 +396,13 @@ func (c *checker) prove(n *node, e witness.Resolved, it witness.ResolvedItem) {
 		c.fail("proof", "leaf %d of node-%d: %v", it.Index, n.id+1, err)
 		return
 	}
-	p := proof.NewCheckpoint(c.w.committee, e.Cert).Prove(it.Entry, it.Index, path)
-	if _, err := proof.Verify(c.w.policy, p, proof.Claims{Hash: it.Entry.Hash.String()}); err != nil {
-		c.fail("proof", "leaf %d of node-%d: %v", it.Index, n.id+1, err)
+	cp := proof.NewCheckpoint(n.standing(), e.Cert)
+	if b := c.durableBatch(n, n.id, e.Cert.Size()); b != nil {
+		cp = cp.SignedBy(n.standing().Verifier(n.id), b.AuthorVote().Signature())
 	}
+	p := cp.Prove(it.Entry, it.Index, path)
+	c.epochs.proofs = append(c.epochs.proofs, given{p, it.Entry.Hash.String(), n.id, it.Index})
+	c.verify(c.epochs.proofs[len(c.epochs.proofs)-1])
 }
 
 func (c *checker) accused(n *node, e *wire.Evidence) {
@@ -411,13 +425,16 @@ func (c *checker) blamed(n *node, b machine.Blame) {
 // final checks what can only be said at the end, when all is well again.
 func (c *checker) final() {
 	for i := range c.w.nodes {
-		if n := c.w.nodes[i]; n.liar == nil && n.up {
+		if n := c.w.nodes[i]; c.w.expected(n) && n.up {
 			c.checkKept(n)
 			c.checkTimes(n)
 		}
 	}
 	c.checkPrefixes()
 	c.checkLedger()
+	for _, p := range c.epochs.proofs {
+		c.verify(p)
+	}
 	c.checkDecisions()
 }
 
@@ -431,7 +448,7 @@ func (c *checker) checkKept(n *node) {
 		got, err := leafAt(&n.disk.MemoryStorage, a.log, a.index)
 		switch {
 		case err == nil && got == a.leaf && status[a.log].Certified > a.index:
-		case status[a.log].Frozen && c.storedBy(a) >= c.w.committee.Quorum()-c.w.faulty():
+		case status[a.log].Frozen && c.storedBy(a) >= c.w.founding.Quorum()-c.w.faulty():
 		default:
 			c.fail("kept", "leaf %d of node-%d was acknowledged and is not certified at node-%d: %v", a.index, a.log+1, n.id+1, err)
 			return
@@ -453,7 +470,7 @@ func (c *checker) storedBy(a ack) int {
 func (c *checker) checkTimes(n *node) {
 	ends := map[headKey]protocol.Micros{}
 	var batches []*wire.Batch
-	for i := range c.w.nodes {
+	for i := range n.machine.Status() {
 		log := protocol.MemberID(i)
 		size := n.machine.Status()[i].Certified
 		for at := uint64(0); at < size; {
@@ -487,13 +504,13 @@ func (c *checker) checkTimes(n *node) {
 
 // checkPrefixes compares the certified logs of honest members.
 func (c *checker) checkPrefixes() {
-	for i := range c.w.nodes {
+	for i := range c.w.epochs.Latest().Logs() {
 		log := protocol.MemberID(i)
 		var size uint64
 		var first *node
 		var root tlog.Hash
 		for _, n := range c.w.nodes {
-			if n.liar != nil || !n.up {
+			if !c.w.expected(n) || !n.up {
 				continue
 			}
 			own := n.machine.Status()[i].Certified

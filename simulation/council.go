@@ -95,9 +95,10 @@ func (c *council) occasion() {
 	case 2:
 		subject = fmt.Sprintf("subject-%d", c.rng.IntN(3))
 	}
-	first := c.rng.IntN(len(c.w.nodes))
+	members := c.w.members()
+	first := c.rng.IntN(len(members))
 	for i := range rivals {
-		c.ask(c.w.nodes[(first+i)%len(c.w.nodes)], subject)
+		c.ask(members[(first+i)%len(members)], subject)
 	}
 }
 
@@ -115,17 +116,25 @@ func (c *council) ask(n *node, subject string) {
 		return
 	}
 	c.w.stats.Proposed++
-	if k := c.rng.IntN(12); k < 2 {
-		from := n
-		if k == 1 { // who has not proposed it, and should not be able to
-			from = c.w.nodes[c.rng.IntN(len(c.w.nodes))]
-		}
-		c.w.sched.after(between(c.rng, 0, protocol.Second), func() {
-			if !c.w.load.stopped {
-				c.submit(from, protocol.KindWithdraw, protocol.Withdrawal{Proposal: p.proposal.ID}.Append(nil), nil)
-			}
-		})
+	id, anybody := p.proposal.ID, c.w.nodes[c.rng.IntN(len(c.w.nodes))]
+	switch c.rng.IntN(12) {
+	case 0:
+		c.interfere(n, id, protocol.KindWithdraw, protocol.Withdrawal{Proposal: id}.Append(nil))
+	case 1: // who has not proposed it
+		c.interfere(anybody, id, protocol.KindWithdraw, protocol.Withdrawal{Proposal: id}.Append(nil))
+	case 2, 3, 4: // who may not be asked, or votes by a rule too
+		c.interfere(anybody, id, protocol.KindVote, protocol.Vote{Proposal: id, Accept: true, Reason: "by hand"}.Append(nil))
 	}
+}
+
+// interfere has a member's operator say something about a proposal, once the ledger
+// there has it.
+func (c *council) interfere(n *node, id protocol.Hash, kind protocol.Kind, body []byte) {
+	c.w.sched.after(between(c.rng, 0, 500*protocol.Millisecond), func() {
+		if _, known, err := n.disk.ledger.Case(id); known && err == nil && !c.w.load.stopped {
+			c.submit(n, kind, body, nil)
+		}
+	})
 }
 
 // terms are what a proposal says.
@@ -140,8 +149,9 @@ type terms struct {
 // term makes the terms of a client's proposal: mostly such as have a chance.
 func (c *council) term(n *node, subject string) terms {
 	t := terms{action: sides[c.rng.IntN(len(sides))], subject: subject, proposer: c.w.committee.Name(n.id), expected: -1}
-	for _, i := range c.rng.Perm(len(c.w.nodes)) {
-		t.participants = append(t.participants, c.w.committee.Name(protocol.MemberID(i)))
+	members := c.w.members()
+	for _, i := range c.rng.Perm(len(members)) {
+		t.participants = append(t.participants, c.w.committee.Name(members[i].id))
 	}
 	if c.rng.IntN(3) == 0 {
 		t.participants = t.participants[:1+c.rng.IntN(len(t.participants))]
@@ -310,6 +320,10 @@ func (c *council) cast(n *node, e accord.Cast) {
 
 // consulted has a member's rules decide on a proposal, now, later or never.
 func (c *council) consulted(n *node, p protocol.Proposal) {
+	if p.Action.IsNetwork() {
+		c.w.reform.consulted(n, &p)
+		return
+	}
 	rule := c.rule(n, p.Action.Type)
 	accept := rule%3 > 0
 	switch {
@@ -355,6 +369,9 @@ func (c *council) settled(n *node, changes []accord.Change) {
 			continue
 		}
 		p := ch.Proposal
+		if first {
+			c.w.reform.settled(p, ch.Status)
+		}
 		if first && ch.Status == accord.Accepted {
 			c.versions[p.Subject]++
 		}
@@ -374,7 +391,7 @@ func (c *council) probe() {
 	var well []string
 	var first *node
 	for _, n := range c.w.nodes {
-		if n.liar == nil && !c.w.stopped(n) {
+		if c.w.expected(n) && n.member() && !c.w.stopped(n) {
 			well = append(well, c.w.committee.Name(n.id))
 			if first == nil {
 				first = n

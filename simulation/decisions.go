@@ -73,7 +73,7 @@ func (c *checker) checkDecisions() {
 	var first *node
 	for _, n := range c.w.nodes {
 		switch {
-		case n.liar != nil || !n.up:
+		case !c.w.expected(n) || !n.up:
 		case first == nil:
 			first = n
 			c.readPlainly(n)
@@ -86,13 +86,11 @@ func (c *checker) checkDecisions() {
 
 func (c *checker) readPlainly(n *node) {
 	twin := &plain.Ledger{}
-	for i := range c.w.nodes {
-		twin.Members = append(twin.Members, c.w.committee.Name(protocol.MemberID(i)))
-	}
+	next := c.turnTwin(twin, 0, 0)
 	var due []plain.Decision // what the ledger must have next
 	var at protocol.Micros
 	for _, r := range n.disk.ledger.Runs() {
-		if r.LedgerTime < max(at, r.Time) || !c.decisions.times[r.LedgerTime] {
+		if next = c.turnTwin(twin, next, r.Position); r.LedgerTime < max(at, r.Time) || !c.decisions.times[r.LedgerTime] {
 			c.fail("decision", "the ledger's time is %d at place %d, which is no batch's, or not the largest", r.LedgerTime, r.Position)
 			return
 		}

@@ -155,7 +155,7 @@ func (j *injector) heal() {
 // restart starts a member that is down, with a new disk if its own is damaged.
 func (n *node) restart() {
 	switch {
-	case n.up:
+	case n.up || n.gone:
 	case n.disk.rotten:
 		n.replaceDisk()
 	default:
@@ -164,7 +164,7 @@ func (n *node) restart() {
 }
 
 func partition(w *world, rng *rand.Rand, _ *node, _ protocol.Micros) func() {
-	side := make([]bool, len(w.nodes))
+	side := make([]bool, len(w.net.links))
 	for i := range side {
 		side[i] = rng.IntN(2) == 0
 	}
@@ -234,7 +234,7 @@ func freeze(w *world, _ *rand.Rand, victim *node, lasts protocol.Micros) func() 
 // mayForget reports whether another member may lose what it has stored. It
 // then counts as one of the f members that may do wrong.
 func mayForget(w *world, victim *node) bool {
-	return victim.liar == nil && (victim.lostDisk || w.faulty() < quorum.Faults(len(w.nodes)))
+	return victim.liar == nil && (victim.lostDisk || w.faulty() < quorum.Faults(w.scenario.fewest()))
 }
 
 func loseDisk(w *world, _ *rand.Rand, victim *node, _ protocol.Micros) func() {

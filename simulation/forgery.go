@@ -92,7 +92,7 @@ func (l *liar) signRound(h *history, at protocol.Micros, round uint64, parents [
 		return nil
 	}
 	b := &wire.Batch{
-		Author: l.n.id, Old: h.tree.Size(), Round: round, Time: at, Parents: parents,
+		Author: l.n.id, Old: h.tree.Size(), Epoch: l.epoch(h), Round: round, Time: at, Parents: parents,
 		Items: []wire.Item{{Kind: protocol.KindAttest, Body: e.Canonical}}, Cert: quorum.Claim{Log: l.n.id},
 	}
 	h.add(b)
@@ -100,6 +100,16 @@ func (l *liar) signRound(h *history, at protocol.Micros, round uint64, parents [
 	sig := l.w.signers[l.n.id].Cosign(l.w.committee.Checkpoint(l.n.id, b.Size(), b.Root), b.Time.Seconds())
 	b.CosignTime, b.Cosignature = sig.Time, sig.Bytes
 	return b
+}
+
+// epoch is the one that a batch at the end of a history can name: the liar's, or the
+// one before it, which is over.
+func (l *liar) epoch(h *history) uint64 {
+	e := l.n.standing().Epoch()
+	if k := len(h.batches); k > 0 && e > 0 && l.w.scenario.Members.Changes > 0 && l.rng.IntN(4) == 0 {
+		e = max(h.batches[k-1].Epoch, e-1)
+	}
+	return e
 }
 
 // equivocate extends one of the histories, or begins one, and shows a batch of
@@ -219,9 +229,9 @@ func (l *liar) forgeRange(r *wire.Range) wire.Message {
 }
 
 func (l *liar) madeUpClaim(log protocol.MemberID, size uint64, root protocol.Hash) quorum.Claim {
-	claim := quorum.Claim{Log: log, Size: size, Root: root}
-	for id := range l.w.committee.Quorum() {
-		claim.Cosigs = append(claim.Cosigs, l.madeUp(protocol.MemberID(id)))
+	claim := quorum.Claim{Log: log, Epoch: l.n.standing().Epoch(), Size: size, Root: root}
+	for _, id := range l.n.standing().Members()[:l.n.standing().Quorum()] {
+		claim.Cosigs = append(claim.Cosigs, l.madeUp(id))
 	}
 	return claim
 }

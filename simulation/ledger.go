@@ -141,7 +141,7 @@ func (c *checker) haltedLedger(n *node, h chronos.Halted) {
 // every batch behind its parents, and everything that was acknowledged.
 func (c *checker) checkLedger() {
 	for _, n := range c.w.nodes {
-		if n.liar == nil && n.up {
+		if c.w.expected(n) && n.up {
 			c.walkLedger(n)
 			return // all are equal, as converged demands
 		}

@@ -48,7 +48,7 @@ func (l *liar) hideParents() {
 	}
 	round = max(round, l.n.order.Status().Round+l.rng.Uint64N(4))
 	b := l.signRound(&p.log, at, round, parents)
-	p.last, p.tally = b, l.w.committee.NewTally(l.n.id, b.Size(), b.Root)
+	p.last, p.tally = b, l.n.standing().NewTally(l.n.id, b.Size(), b.Root)
 	p.tally.AddVerified(b.AuthorVote())
 	l.tell(b, everybody)
 }

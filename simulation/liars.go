@@ -88,7 +88,7 @@ func (w *world) chooseLiars() {
 }
 
 func (l *liar) prepare() {
-	l.few = make([]bool, len(l.w.nodes))
+	l.few = make([]bool, l.w.scenario.everMembers())
 	for i := range l.few {
 		l.few[i] = l.rng.IntN(2) == 0
 	}
@@ -242,8 +242,13 @@ func (l *liar) tell(msg wire.Message, which func(protocol.MemberID) bool) {
 
 func everybody(protocol.MemberID) bool { return true }
 
+// someone is any other member that the liar's machines know of.
 func (l *liar) someone() protocol.MemberID {
-	return protocol.MemberID((int(l.n.id) + 1 + l.rng.IntN(max(len(l.w.nodes)-1, 1))) % len(l.w.nodes))
+	all := l.n.standing().Logs()
+	if l.n.machine != nil {
+		all = len(l.n.machine.Status())
+	}
+	return protocol.MemberID((int(l.n.id) + 1 + l.rng.IntN(max(all-1, 1))) % all)
 }
 
 func (l *liar) garbage() {

@@ -98,6 +98,9 @@ func (l *liar) meddle() {
 // proposeOddly proposes what others would not: by itself, in another's name, with a
 // deadline that is over, with an absurd version, or with strangers.
 func (l *liar) proposeOddly(subject string) {
+	if subject == protocol.NetworkSubject {
+		subject = "" // others could not even read it
+	}
 	t := l.w.council.term(l.n, subject)
 	switch l.rng.IntN(5) {
 	case 0:

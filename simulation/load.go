@@ -86,7 +86,11 @@ func (l *load) arrive() {
 		if l.stopped {
 			return
 		}
-		l.submit(protocol.MemberID(l.rng.IntN(len(l.w.nodes))))
+		members := l.w.members()
+		if l.w.scenario.Members.Changes > 0 && l.rng.IntN(16) == 0 {
+			members = l.w.nodes // clients may not know yet who has left
+		}
+		l.submit(members[l.rng.IntN(len(members))].id)
 		l.arrive()
 	})
 }

@@ -47,7 +47,7 @@ const queueLimit = 2 * protocol.Second
 const maxTransit = 10 * protocol.Second
 
 func newNetwork(w *world, s *Scenario) (*network, error) {
-	n := s.Nodes
+	n := s.everMembers()
 	where, err := places(s.Network.Profile, n)
 	if err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func newNetwork(w *world, s *Scenario) (*network, error) {
 		net.links = append(net.links, row)
 	}
 	// Some members' links are worse than others'.
-	for _, i := range net.rng.Perm(n)[:lossyMembers(s)] {
+	for _, i := range net.rng.Perm(s.Nodes)[:lossyMembers(s)] {
 		for j := range n {
 			net.links[i][j].lossy = s.Network.LossyEgress
 		}
@@ -190,7 +190,7 @@ func (n *network) cut(which func(from, to int) bool) (heal func()) {
 func (n *network) reconnect() {
 	for i := range n.links {
 		for j := range n.links[i] {
-			if i == j || n.links[i][j].cuts > 0 || n.links[j][i].cuts > 0 {
+			if i == j || max(i, j) >= len(n.w.nodes) || n.links[i][j].cuts > 0 || n.links[j][i].cuts > 0 {
 				continue
 			}
 			n.w.sched.after(between(n.rng, protocol.Millisecond, 300*protocol.Millisecond), func() {

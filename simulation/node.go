@@ -30,6 +30,17 @@ type node struct {
 	liar    *liar // nil for an honest member
 	rng     *rand.Rand
 
+	// epochs are those that the node has come to.
+	epochs *quorum.Epochs
+	// handedOver is the newest epoch that it knows enough of to vote in.
+	handedOver uint64
+	// entered is the epoch of its witness machine before the present turn.
+	entered uint64
+	// reach is how long the ledger is that it has asked to persist.
+	reach uint64
+	// gone says that it is shut down for good.
+	gone bool
+
 	up          bool
 	life        int // what was meant for an earlier life is lost
 	frozenUntil protocol.Micros
@@ -105,6 +116,8 @@ func (n *node) boot() {
 	n.up, n.bootedAt, n.behind, n.ordered = true, n.w.sched.now, true, 0
 	n.w.check.booted(n)
 	n.w.trace.say(n.w.sched.now, int(n.id), "starts")
+	n.entered, _ = n.machine.Epoch()
+	n.reach = n.order.Status().Size
 	n.witness.post(&n.witness.internal, witness.Start{})
 	n.chronos.post(&n.chronos.internal, chronos.Start{})
 	n.accord.post(&n.accord.internal, accord.Start{Open: open})
@@ -121,19 +134,23 @@ func (n *node) boot() {
 
 // start makes the member's machines from its disk, and reads what is open there.
 func (n *node) start() (open []accord.Case, err error) {
+	if n.epochs, err = n.storedEpochs(); err != nil {
+		return nil, err
+	}
+	if handover, _, err := n.disk.Handover(); err != nil {
+		return nil, err
+	} else {
+		n.handedOver = handover.Epoch
+	}
 	n.machine, err = witness.New(witness.Config{
-		Epochs: quorum.NewEpochs(n.w.committee), Self: n.id,
+		Epochs: n.epochs, Self: n.self(),
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	if err != nil {
 		return nil, err
 	}
-	epochs, err := n.disk.ledger.Epochs(n.w.committee)
-	if err != nil {
-		return nil, err
-	}
 	n.order, err = chronos.New(chronos.Config{
-		Epochs: epochs, Self: n.id,
+		Epochs: n.epochs, Self: n.self(),
 		Signer: n.w.signers[n.id], Seed: n.rng.Uint64(),
 	}, &n.disk)
 	if err != nil {
@@ -212,7 +229,7 @@ func (n *node) receive(from protocol.MemberID, data []byte) {
 }
 
 func (n *node) peerUp(peer protocol.MemberID) {
-	if n.w.nodes[peer].up {
+	if n.w.nodes[peer].up && n.standing().Known(peer) {
 		n.witness.post(&n.witness.internal, witness.PeerUp{Member: peer})
 		n.chronos.post(&n.chronos.internal, chronos.PeerUp{Member: peer})
 	}
@@ -243,6 +260,9 @@ func (n *node) carryOutWitness(e machine.Effect) {
 		n.w.check.certified(n, e.Cert)
 	case witness.Accused:
 		n.w.check.accused(n, e.Evidence)
+	case witness.HandedOver:
+		n.handedOver = e.Epoch
+		n.w.trace.say(n.w.sched.now, int(n.id), "is handed over epoch %d", e.Epoch)
 	case witness.Recovered:
 		n.w.trace.say(n.w.sched.now, int(n.id), "knows its own log again")
 	}
@@ -262,6 +282,8 @@ func (n *node) carryOutChronos(e machine.Effect) {
 			n.accord.post(&n.accord.internal, accord.Settled{Changes: e.Changes, Seen: e.Seen})
 			n.w.council.settled(n, e.Changes)
 		}
+	case chronos.EpochBegun:
+		n.begin(e.Committee)
 	case chronos.Checkpointed:
 		n.w.check.checkpointed(n, e.Cert)
 	case chronos.Alarm:
@@ -291,7 +313,7 @@ func (n *node) persisted(name, seq uint64) {
 
 func (n *node) publish(msg wire.Message) {
 	var all []protocol.MemberID
-	for to := range n.w.nodes {
+	for to := range n.standing().Logs() {
 		if to != int(n.id) {
 			all = append(all, protocol.MemberID(to))
 		}
@@ -316,7 +338,7 @@ func (n *node) sendRange(e witness.SendRange) {
 		if n.life != life {
 			return
 		}
-		r, err := witness.ReadRange(&n.disk, e.Request, e.Durable, n.w.params)
+		r, err := witness.ReadRange(&n.disk, e.Request, e.Durable, n.standing().Params())
 		if err != nil {
 			n.halt(err)
 			return

@@ -21,6 +21,7 @@ const (
 	streamLiars
 	streamMachines
 	streamCouncil
+	streamReform
 )
 
 func newStream(seed uint64, s stream) *rand.Rand {

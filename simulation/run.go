@@ -54,7 +54,7 @@ func Run(ctx context.Context, s *Scenario, seed uint64, o Options) (*Result, err
 	stop := w.watch(ctx, o)
 	w.begin()
 	faultsEnd := epoch + s.Duration.micros()
-	w.sched.run(faultsEnd, stop)
+	w.sched.run(faultsEnd, func() bool { return stop() || w.reform.finished() })
 	healed := w.sched.now
 	w.heal()
 	w.sched.run(healed+s.Settle.micros(), func() bool { return stop() || w.converged() })
@@ -102,6 +102,7 @@ func (w *world) begin() {
 	}
 	w.load.start()
 	w.council.start()
+	w.reform.start()
 	w.faults.start()
 }
 
@@ -124,7 +125,7 @@ func (w *world) heal() {
 func (w *world) endProposals(stop func() bool) {
 	open := func() (first *node, cases []accord.Case) {
 		for _, n := range w.nodes {
-			if n.liar == nil && n.up && n.disk.ledger.Accord.Open() > 0 {
+			if w.expected(n) && n.up && n.disk.ledger.Accord.Open() > 0 {
 				cases, err := n.disk.OpenCases()
 				if err != nil {
 					return nil, nil // it stops, and that is told
@@ -166,7 +167,7 @@ func (w *world) probe(stop func() bool) {
 	asked := w.sched.now
 	w.stats.closed = true
 	for _, n := range w.nodes {
-		if n.liar == nil && !w.stopped(n) {
+		if w.expected(n) && n.member() && !w.stopped(n) {
 			w.load.probe(n)
 		}
 	}

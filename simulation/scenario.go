@@ -51,6 +51,7 @@ type Scenario struct {
 	Clock    ClockSettings  `toml:"clock"`
 	Disk     DiskSettings   `toml:"disk"`
 	Liars    LiarSettings   `toml:"liars"`
+	Members  MemberSettings `toml:"members"`
 	Faults   []Fault        `toml:"fault"`
 }
 
@@ -108,6 +109,18 @@ type LiarSettings struct {
 	Behaviours []string `toml:"behaviours"`
 	// BeyondBound allows more than f liars, to see what breaks.
 	BeyondBound bool `toml:"beyond_bound"`
+}
+
+// MemberSettings say how the network changes, by what its members decide.
+type MemberSettings struct {
+	// Changes is how many there are. When all are made, faults end, too.
+	Changes int `toml:"changes"`
+	// Every is the mean time between the end of one and what is proposed next.
+	Every Duration `toml:"every"`
+	// Least and Most bound how many members there are at a time. The number goes up
+	// and down between them.
+	Least int `toml:"least"`
+	Most  int `toml:"most"`
 }
 
 // Fault is something that goes wrong again and again, or once.
@@ -204,6 +217,11 @@ func Parse(name string, text []byte) (*Scenario, error) {
 // tolerates then, unless the scenario wants that.
 func (s *Scenario) Resize(nodes int) {
 	s.Nodes = nodes
+	if m := &s.Members; m.Changes > 0 {
+		m.Least, m.Most = min(m.Least, nodes), max(m.Most, nodes)
+		m.Changes = min(m.Changes, protocol.MaxMembers-nodes)
+		nodes = m.Least
+	}
 	if !s.Liars.BeyondBound {
 		s.Liars.Members = min(s.Liars.Members, quorum.Faults(max(nodes, 1)))
 	}
@@ -252,10 +270,41 @@ func (s *Scenario) Validate() error {
 	if s.Load.EventBytes < 64 {
 		return fail("load.event_bytes", "%d, want 64 to 4096", s.Load.EventBytes)
 	}
-	if _, err := places(s.Network.Profile, s.Nodes); err != nil {
+	if _, err := places(s.Network.Profile, s.everMembers()); err != nil {
 		return fmt.Errorf("scenario %s: %w", s.Name, err)
 	}
-	return errors.Join(s.validateLiars(fail), s.validateFaults(fail))
+	return errors.Join(s.validateLiars(fail), s.validateMembers(fail), s.validateFaults(fail))
+}
+
+// everMembers is how many members there can be in all.
+func (s *Scenario) everMembers() int { return s.Nodes + s.Members.Changes }
+
+// fewest is how many members there are at any time at least.
+func (s *Scenario) fewest() int {
+	if s.Members.Changes == 0 {
+		return s.Nodes
+	}
+	return s.Members.Least
+}
+
+func (s *Scenario) validateMembers(fail func(field, format string, args ...any) error) error {
+	m := s.Members
+	if m.Changes == 0 {
+		return nil
+	}
+	if most := protocol.MaxMembers - s.Nodes; m.Changes < 0 || m.Changes > most {
+		return fail("members.changes", "%d, want 0 to %d", m.Changes, most)
+	}
+	if m.Every.Micros() < 1 {
+		return fail("members.every", "%v, want at least 1µs", time.Duration(m.Every))
+	}
+	if m.Least < 1 || m.Least > s.Nodes || m.Most < s.Nodes || m.Most > protocol.MaxMembers {
+		return fail("members", "from %d to %d members, and there are %d at first", m.Least, m.Most, s.Nodes)
+	}
+	if f := quorum.Faults(m.Least); s.Liars.Members > f && !s.Liars.BeyondBound {
+		return fail("liars.members", "%d, the protocol tolerates %d of %d members", s.Liars.Members, f, m.Least)
+	}
+	return nil
 }
 
 func (s *Scenario) validateLiars(fail func(field, format string, args ...any) error) error {

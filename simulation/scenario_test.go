@@ -9,7 +9,7 @@ import (
 
 func TestShipped(t *testing.T) {
 	for _, want := range []string{"calm", "lan", "wan-3-regions", "wan-5-continents", "partition", "flapping", "byzantine",
-		"clock-chaos", "disk-chaos", "one-percent-loss", "churn", "storm"} {
+		"clock-chaos", "disk-chaos", "one-percent-loss", "churn", "storm", "membership"} {
 		s := named(t, want)
 		if s.Description == "" || s.Name != want {
 			t.Errorf("%+v", s)
@@ -39,6 +39,8 @@ func TestRefused(t *testing.T) {
 		{"duration = \"0s\"", "duration"}, {"duration = \"soon\"", "duration"},
 		{"[load]\nrate = -1", "load.rate"}, {"[load]\nevent_bytes = 5", "load.event_bytes"},
 		{"[network]\nprofile = \"moon\"", "moon"}, {"[network]\nloss = 1.5", "network.loss"}, {"[network]\njitter = nan", "network.jitter"},
+		{"[members]\nchanges = -1", "members.changes"}, {"[members]\nchanges = 97\nevery = \"1s\"", "members.changes"}, {"[members]\nchanges = 1", "members.every"},
+		{"[members]\nchanges = 1\nevery = \"1s\"\nleast = 5\nmost = 9", "members"}, {"[members]\nchanges = 1\nevery = \"1s\"\nleast = 3\nmost = 4\n[liars]\nmembers = 1", "liars.members"},
 		{"[liars]\nmembers = 2", "liars.members"}, {"[liars]\nmembers = 5", "liars.members"},
 		{"[liars]\nmembers = 1\nbehaviours = [\"fly\"]", "fly"},
 		{"[[fault]]\nkind = \"flood\"\nevery = \"1s\"", "flood"}, {"[[fault]]\nkind = \"crash\"", "every or at"},

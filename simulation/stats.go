@@ -18,18 +18,20 @@ type Stats struct {
 	Ordered      int `json:"ordered"`      // anchors answered with their places in the ledger
 	Ledger       int `json:"ledger"`       // entries of the ledger
 	Checkpoints  int `json:"checkpoints"`  // distinct certificates of the ledger
-	// Proposed counts what clients have proposed, Votes those of honest members
-	// and of liars' machines, and Decided what came of proposals, by status.
-	Proposed    int            `json:"proposed"`
-	Votes       int            `json:"votes"`
-	Decided     map[string]int `json:"decided"`
-	Accusations int            `json:"accusations"`
-	Alarms      int            `json:"alarms"` // cosignatures of another ledger that were noticed
-	Blames      int            `json:"blames"`
-	Rejected    int            `json:"rejected"`   // messages that could not be read
-	Overflowed  int            `json:"overflowed"` // messages that an inbox had no room for
-	Messages    int            `json:"messages"`
-	Bytes       int            `json:"bytes"`
+	// Proposed counts what clients have proposed, Votes how often members voted,
+	// and Decided what came of proposals, those of liars among them, by status.
+	Proposed int            `json:"proposed"`
+	Votes    int            `json:"votes"`
+	Decided  map[string]int `json:"decided"`
+	// Epochs is how many began behind the founding one.
+	Epochs      int `json:"epochs"`
+	Accusations int `json:"accusations"`
+	Alarms      int `json:"alarms"` // cosignatures of another ledger that were noticed
+	Blames      int `json:"blames"`
+	Rejected    int `json:"rejected"`   // messages that could not be read
+	Overflowed  int `json:"overflowed"` // messages that an inbox had no room for
+	Messages    int `json:"messages"`
+	Bytes       int `json:"bytes"`
 	// Faults counts what went wrong, by kind, and FaultPairs how often a kind
 	// began while another was at work.
 	Faults     map[string]int `json:"faults"`
@@ -238,7 +240,7 @@ func (s *Stats) close(w *world) {
 	slices.Sort(s.orders)
 	s.OrderLatency = percentiles(s.orders)
 	for i, n := range w.nodes {
-		s.Nodes[i].FloorMs = float64(w.net.floor(i, w.committee.Quorum())) / 1000
+		s.Nodes[i].FloorMs = float64(w.net.floor(i, w.founding.Quorum())) / 1000
 		s.Nodes[i].LostDisk = n.lostDisk
 		if n.liar != nil {
 			s.Nodes[i].Liar = n.liar.String()

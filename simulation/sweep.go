@@ -30,6 +30,7 @@ type Summary struct {
 	Events         uint64         `json:"events"`
 	Acknowledged   int            `json:"acknowledged"`
 	Certificates   int            `json:"certificates"`
+	Decided        map[string]int `json:"decided"` // proposals, by what they came to
 	ByScenario     map[string]int `json:"runs_by_scenario"`
 	Faults         map[string]int `json:"faults"`
 	FaultPairs     map[string]int `json:"fault_pairs"`
@@ -84,7 +85,7 @@ func (s *Sweep) Run(ctx context.Context) (*Summary, error) {
 			}
 		}
 	}()
-	sum := &Summary{ByScenario: map[string]int{}, Faults: map[string]int{}, FaultPairs: map[string]int{}, Failures: []*Result{}}
+	sum := &Summary{ByScenario: map[string]int{}, Decided: map[string]int{}, Faults: map[string]int{}, FaultPairs: map[string]int{}, Failures: []*Result{}}
 	enough := false
 	for r := range results {
 		if enough {
@@ -113,6 +114,9 @@ func (s *Summary) add(r *Result) {
 	s.Acknowledged += r.Stats.Acknowledged
 	s.Certificates += r.Stats.Certificates
 	s.ByScenario[r.Scenario]++
+	for status, n := range r.Stats.Decided {
+		s.Decided[status] += n
+	}
 	for kind, n := range r.Stats.Faults {
 		s.Faults[kind] += n
 	}

@@ -43,6 +43,7 @@ const (
 	traceAccuse
 	traceOrder
 	traceCheckpoint
+	traceEpoch
 )
 
 // note records that something happened at a node. The numbers and data are

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -27,22 +28,32 @@ type world struct {
 	sched    scheduler
 	trace    *trace
 
-	genesis    *protocol.Genesis
-	params     protocol.Params
+	genesis  *protocol.Genesis
+	params   protocol.Params
+	founding *quorum.Committee
+	// epochs are those that have begun, as whoever came first has told, and policy
+	// is the network's over all of them.
+	epochs *quorum.Epochs
+	policy *proof.Policy
+	// committee has all who are ever members, for their names and keys.
 	committee  *quorum.Committee
-	policy     *proof.Policy
 	signers    []*cosign.Signer
+	memo       *cosign.Memo
 	maxMessage int
 	decoded    *decoded
 
-	nodes []*node
-	net   *network
-	load  *load
+	// nodes are by member number. Who is to join comes in when it starts first.
+	nodes            []*node
+	machines, clocks *rand.Rand
+	net              *network
+	load             *load
 	// council is who uses Accord.
 	council *council
-	check   *checker
-	stats   *Stats
-	faults  *injector
+	// reform is what changes the network.
+	reform *reform
+	check  *checker
+	stats  *Stats
+	faults *injector
 	// convergedAt is when all had converged first, behind the faults; 0 before.
 	convergedAt protocol.Micros
 }
@@ -53,44 +64,57 @@ func newWorld(s *Scenario, seed uint64, out io.Writer) (*world, error) {
 	if err := w.found(); err != nil {
 		return nil, err
 	}
-	w.stats = newStats(s.Nodes)
+	w.stats = newStats(s.everMembers())
 	w.check = newChecker(w)
-	w.load, w.council = newLoad(w), newCouncil(w)
+	w.load, w.council, w.reform = newLoad(w), newCouncil(w), newReform(w)
 	var err error
 	if w.net, err = newNetwork(w, s); err != nil {
 		return nil, err
 	}
-	machines, clocks := newStream(seed, streamMachines), newStream(seed, streamClock)
-	for i := range s.Nodes {
-		n := &node{w: w, id: protocol.MemberID(i), rng: newStream(machines.Uint64(), streamDisk), disk: disk{slow: 1}}
-		n.clock = clock{
-			offset: between(clocks, -s.Clock.Offset.micros(), s.Clock.Offset.micros()),
-			drift:  (2*clocks.Float64() - 1) * s.Clock.DriftPPM / 1e6,
-			since:  epoch,
-		}
-		n.wire()
-		w.nodes = append(w.nodes, n)
+	w.machines, w.clocks = newStream(seed, streamMachines), newStream(seed, streamClock)
+	for range s.Nodes {
+		w.enrol()
 	}
 	w.chooseLiars()
 	w.faults = newInjector(w)
 	return w, nil
 }
 
+// enrol has another node, which does not run yet.
+func (w *world) enrol() *node {
+	c := w.scenario.Clock
+	n := &node{w: w, id: protocol.MemberID(len(w.nodes)), rng: newStream(w.machines.Uint64(), streamDisk), disk: disk{slow: 1}}
+	n.clock = clock{
+		offset: between(w.clocks, -c.Offset.micros(), c.Offset.micros()),
+		drift:  (2*w.clocks.Float64() - 1) * c.DriftPPM / 1e6,
+		since:  epoch,
+	}
+	n.epochs = quorum.NewEpochs(w.founding)
+	n.wire()
+	w.nodes = append(w.nodes, n)
+	return n
+}
+
 // found makes the network's genesis, with keys that follow from the names: they
 // need not be secret, and signatures are part of what a seed decides.
 func (w *world) found() error {
 	w.genesis = &protocol.Genesis{Network: networkName, Params: protocol.DefaultParams()}
-	memo := cosign.NewMemo()
-	for i := range w.scenario.Nodes {
+	w.memo = cosign.NewMemo()
+	for i := range w.scenario.everMembers() {
 		name := fmt.Sprintf("node-%d", i+1)
 		key := sha256.Sum256([]byte("simulated key of " + name))
 		s, err := cosign.NewSigner(networkName+"/"+name, key[:])
 		if err != nil {
 			return err
 		}
-		w.signers = append(w.signers, s.WithMemo(memo))
-		w.genesis.Members = append(w.genesis.Members, protocol.Member{Name: name, PeerID: "peer-" + name, VKey: s.Verifier().String()})
+		w.signers = append(w.signers, s.WithMemo(w.memo))
+		w.genesis.Members = append(w.genesis.Members, protocol.Member{Name: name, PeerID: "peer-" + name, Addrs: []string{}, VKey: s.Verifier().String()})
 	}
+	all, err := quorum.NewCommittee(w.genesis)
+	if err != nil {
+		return err
+	}
+	w.genesis.Members = w.genesis.Members[:w.scenario.Nodes:w.scenario.Nodes]
 	if err := w.genesis.Validate(); err != nil {
 		return err
 	}
@@ -98,11 +122,32 @@ func (w *world) found() error {
 	if err != nil {
 		return err
 	}
-	w.committee = c.WithMemo(memo)
+	w.founding, w.committee = c.WithMemo(w.memo), all.WithMemo(w.memo)
+	w.epochs = quorum.NewEpochs(w.founding)
 	w.params = w.genesis.Params
 	w.maxMessage = wire.MaxMessage(w.params)
-	w.policy, err = proof.ParsePolicy([]byte(proof.EpochPolicyText(w.committee)))
+	return w.trust()
+}
+
+// trust takes the network's policy as it is now.
+func (w *world) trust() (err error) {
+	w.policy, err = proof.ParsePolicy([]byte(proof.PolicyText(w.epochs)))
 	return err
+}
+
+// members are the nodes that are members by now.
+func (w *world) members() []*node {
+	var out []*node
+	for _, id := range w.epochs.Latest().Members() {
+		out = append(out, w.nodes[id])
+	}
+	return out
+}
+
+// expected reports whether a node must in the end have what all have: it is, or was,
+// a member, and does not lie, nor is it shut down for good.
+func (w *world) expected(n *node) bool {
+	return n.liar == nil && !n.gone && w.epochs.Latest().Known(n.id)
 }
 
 // honest reports whether a member has always kept to the protocol.
@@ -131,7 +176,13 @@ func (w *world) send(from protocol.MemberID, msg wire.Message, to ...protocol.Me
 		w.check.fail("codec", "node-%d cannot write a message: %v", from+1, err)
 		return
 	}
+	if heads, ok := msg.(*wire.Heads); ok {
+		w.check.overheard(heads)
+	}
 	for _, id := range to {
+		if w.nodes[id].gone {
+			continue // nobody has a connection with it
+		}
 		w.net.send(from, id, data)
 	}
 }
@@ -141,16 +192,46 @@ func (w *world) send(from protocol.MemberID, msg wire.Message, to ...protocol.Me
 func (w *world) converged() bool {
 	first := -1
 	for i, n := range w.nodes {
-		if n.liar != nil {
+		if !w.expected(n) {
 			continue
 		}
-		if !n.up || !n.machine.Ready() && !w.stopped(n) || w.load.open > 0 || n.writing || len(n.journal) > 0 {
+		if !n.up || n.standing().Epoch() != w.epochs.Latest().Epoch() {
+			return false
+		}
+		if n.member() && !n.machine.Ready() && !w.stopped(n) || w.load.open > 0 || n.writing || len(n.journal) > 0 {
 			return false
 		}
 		if first < 0 {
 			first = i
 		}
 		if !w.sameLogs(w.nodes[first], n) || !sameLedger(w.nodes[first], n) {
+			return false
+		}
+	}
+	return w.tailsCertified()
+}
+
+// tailsCertified reports whether all that a quorum stores of the logs of those who
+// have left is certified: it may have been acknowledged.
+func (w *world) tailsCertified() bool {
+	c := w.epochs.Latest()
+	for i, leaver := range w.nodes {
+		if !c.Known(leaver.id) || c.Has(leaver.id) || leaver.liar != nil {
+			continue
+		}
+		var stored []uint64
+		certified := uint64(0)
+		for _, id := range c.Members() {
+			if n := w.nodes[id]; w.expected(n) {
+				st := n.machine.Status()[i]
+				if st.Frozen {
+					certified = st.Stored
+				}
+				stored, certified = append(stored, st.Stored), max(certified, st.Certified)
+			}
+		}
+		slices.Sort(stored)
+		if k := len(stored) - c.Quorum(); k >= 0 && stored[k] > certified {
 			return false
 		}
 	}
@@ -168,8 +249,8 @@ func (w *world) sameLogs(a, b *node) bool {
 			return false
 		}
 		// What a liar left uncertified may stay so, and what is left of a log
-		// that evidence has stopped.
-		if w.nodes[i].liar == nil && !y[i].Frozen && (y[i].Stored != y[i].Certified || x[i].Stored != y[i].Stored) {
+		// that evidence has stopped, or of one whose author has left.
+		if w.nodes[i].liar == nil && w.epochs.Latest().Has(protocol.MemberID(i)) && !y[i].Frozen && (y[i].Stored != y[i].Certified || x[i].Stored != y[i].Stored) {
 			return false
 		}
 	}
@@ -194,8 +275,12 @@ func (w *world) standing() string {
 			fmt.Fprintf(&b, "node-%d lies (%s); ", n.id+1, n.liar)
 		case !n.up:
 			fmt.Fprintf(&b, "node-%d is down; ", n.id+1)
+			if n.gone {
+				b.WriteString("for good; ")
+			}
 		default:
-			fmt.Fprintf(&b, "node-%d ready=%v", n.id+1, n.machine.Ready())
+			number, votes := n.machine.Epoch()
+			fmt.Fprintf(&b, "node-%d epoch=%d/%d votes=%v handed=%d ready=%v", n.id+1, number, n.standing().Epoch(), votes, n.handedOver, n.machine.Ready())
 			for _, l := range n.machine.Status() {
 				fmt.Fprintf(&b, " %d/%d", l.Certified, l.Stored)
 				if l.Frozen {

@@ -45,6 +45,7 @@ and latency counts from when an event was meant to be sent, so that waiting in
 line shows. Without, --clients each send one event after the other.`,
 		Example: `  strata bench --rate 1000 --for 30s
   strata bench --propose --rate 200
+  strata bench --propose --subject bench/one --clients 32
   strata bench --clients 64 --json
   strata bench --url http://127.0.0.1:8401 --token "$TOKEN" --rate 500`,
 		Args: cobra.NoArgs,
@@ -59,6 +60,7 @@ line shows. Without, --clients each send one event after the other.`,
 	f.IntVar(&cfg.EventBytes, "event-bytes", load.DefaultEventBytes, "size of an event")
 	f.BoolVar(&cfg.Anchor, "anchor", false, "send anchors and wait until they are ordered, instead of attesting events")
 	f.BoolVar(&cfg.Propose, "propose", false, "send proposals and wait until they are decided; the nodes must accept "+load.ProposedType+", as those of strata dev do")
+	f.StringVar(&cfg.Subject, "subject", "", "with --propose: what all proposals are about, so that one of those that are open at once wins")
 	f.DurationVar(&cfg.Timeout, "timeout", time.Second, "how long to wait for a quorum, a place or a decision, up to 5s")
 	f.Uint64Var(&cfg.Seed, "seed", 0, "makes events reproducible; 0 draws one")
 	f.IntVar(&cfg.Verify, "verify", 0, "check every Nth answer")

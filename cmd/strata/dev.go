@@ -315,16 +315,21 @@ func (d *devNetwork) writeInfo() error {
 	return os.Rename(file+".new", file)
 }
 
-// awaitReady waits until every node says that it is ready, and no longer than
-// until one of them stops.
+// awaitReady waits until every node says that it is ready, or that its member has
+// left, and no longer than until one of them stops.
 func (d *devNetwork) awaitReady(parent context.Context, progress *term.Progress) error {
 	ctx, cancel := context.WithTimeout(parent, devReady)
 	defer cancel()
 	ends := d.ends(ctx)
 	for _, n := range d.info.Nodes {
 		progress.Update("waiting for %s", n.Name)
+		is := "ready"
 		for {
 			if _, err := call(ctx, "GET", n.URL+"/readyz", "", nil, nil); err == nil {
+				break
+			}
+			if askStatus(ctx, n.URL, d.info.Token).Left {
+				is = "has left the network"
 				break
 			}
 			select {
@@ -339,7 +344,7 @@ func (d *devNetwork) awaitReady(parent context.Context, progress *term.Progress)
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
-		progress.Done("%s ready", n.Name)
+		progress.Done("%s %s", n.Name, is)
 	}
 	return nil
 }

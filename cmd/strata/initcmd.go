@@ -112,7 +112,7 @@ accepted the proposal in member.json.`,
 		p.Printf("  network id  %s\n  genesis     %s\n  policy      %s\n", id,
 			filepath.Join(out, setup.GenesisFile), filepath.Join(out, setup.PolicyFile))
 		p.Printf("\nOn each node, beside the genesis:\n  %s\n  %s\n",
-			p.Cyan("strata token create --config NAME/config.toml --name ops"),
+			p.Cyan(opsToken("NAME/config.toml")),
 			p.Cyan("strata run --config NAME/config.toml"))
 		return nil
 	}

@@ -51,7 +51,7 @@ func (o *joinOptions) run(cmd *cobra.Command, out string, n setup.Node, asJSON b
 	}
 	config := filepath.Join(out, n.Name, setup.ConfigFile)
 	p.Printf("\nOn the node:\n  %s\n  %s\n",
-		p.Cyan("strata token create --config "+config+" --name ops"), p.Cyan("strata run --config "+config))
+		p.Cyan(opsToken(config)), p.Cyan("strata run --config "+config))
 	p.Printf("\nAt a member, with %s:\n  %s\n", proposal,
 		p.Cyan("strata accord propose --subject network "+setup.MemberFile))
 	return nil

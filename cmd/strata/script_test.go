@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 
 			"ports":   givePorts,
 			"readied": awaitReady,
+			"left":    awaitLeft,
 
 			"proposal":   proposalID,
 			"storied":    awaitStory,
@@ -85,6 +86,16 @@ func givePorts(ts *testscript.TestScript, _ bool, args []string) {
 // awaitReady waits until a node is ready: readied URL.
 func awaitReady(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(poll(readyIn, func() error { return ready(args[0]) }))
+}
+
+// awaitLeft waits until a node knows that its member has left: left URL TOKEN.
+func awaitLeft(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(poll(readyIn, func() error {
+		if s := askStatus(context.Background(), args[0], args[1]); !s.Left {
+			return fmt.Errorf("it is a member still, or tells nothing: %+v", s)
+		}
+		return nil
+	}))
 }
 
 // votePattern finds where a configuration has votes asked for.
@@ -148,7 +159,7 @@ func waitDev(dir string, d time.Duration) (*devInfo, error) {
 			if err := syscall.Kill(n.PID, 0); err != nil {
 				return err
 			}
-			if err := ready(n.URL); err != nil {
+			if err := ready(n.URL); err != nil && !askStatus(context.Background(), n.URL, info.Token).Left {
 				return err
 			}
 		}

@@ -205,6 +205,18 @@ func writeReport(name string, s *simulation.Scenario, r *simulation.Result, agai
 	return errors.Join(simulation.WriteReport(file, s, r, again), file.Close())
 }
 
+// counts writes how often there was what, in order.
+func counts(of map[string]int) string {
+	var kinds []string
+	for _, kind := range simulation.SortedKinds(of) {
+		kinds = append(kinds, fmt.Sprintf("%s %d", kind, of[kind]))
+	}
+	if len(kinds) == 0 {
+		return "none"
+	}
+	return strings.Join(kinds, ", ")
+}
+
 // tellRun prints the verdict on a run.
 func tellRun(p *term.Printer, s *simulation.Scenario, r *simulation.Result, report string) {
 	p.Printf("%s: %s\n", p.Bold(s.Name), s.Description)
@@ -215,15 +227,12 @@ func tellRun(p *term.Printer, s *simulation.Scenario, r *simulation.Result, repo
 		term.Number(int64(st.Acknowledged)), term.Number(int64(st.Submitted)), st.TimedOut, st.Refused, st.Interrupted, st.Certificates)
 	p.Printf("  ordered %s anchors in a ledger of %s entries with %d checkpoints\n",
 		term.Number(int64(st.Ordered)), term.Number(int64(st.Ledger)), st.Checkpoints)
+	p.Printf("  %s proposals of clients; decided: %s\n", term.Number(int64(st.Proposed)), counts(st.Decided))
 	tellLatency(p, "certified", st.Latency)
 	tellLatency(p, "ordered", st.OrderLatency)
 	p.Printf("  converged %.2f s after the last fault\n", r.ConvergedSeconds)
 	if len(st.Faults) > 0 {
-		var kinds []string
-		for _, kind := range simulation.SortedKinds(st.Faults) {
-			kinds = append(kinds, fmt.Sprintf("%s %d", kind, st.Faults[kind]))
-		}
-		p.Printf("  faults: %s\n", strings.Join(kinds, ", "))
+		p.Printf("  faults: %s\n", counts(st.Faults))
 	}
 	if report != "" {
 		p.Printf("  report: %s\n", report)

@@ -106,6 +106,7 @@ func tellSweep(p *term.Printer, sweep *simulation.Sweep, s *simulation.Summary) 
 		term.Number(int64(s.Runs)), len(sweep.Scenarios), term.Duration(time.Duration(s.VirtualSeconds*1e9)), s.WallSeconds,
 		s.VirtualSeconds/max(s.WallSeconds, 1e-9), term.Number(int64(s.Events)))
 	p.Printf("%s acknowledged, %s certificates\n", term.Number(int64(s.Acknowledged)), term.Number(int64(s.Certificates)))
+	p.Printf("proposals: %s\n", counts(s.Decided))
 	table := term.NewTable(term.Left, term.Right)
 	for _, kind := range simulation.SortedKinds(s.Faults) {
 		table.Row("  "+kind, term.Number(int64(s.Faults[kind])))

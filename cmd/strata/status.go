@@ -14,8 +14,13 @@ import (
 
 // nodeStatus is what one node says of itself and of the network.
 type nodeStatus struct {
-	URL       string `json:"url"`
-	Name      string `json:"name,omitempty"`
+	URL  string `json:"url"`
+	Name string `json:"name,omitempty"`
+	// Epoch is the newest that the node knows of, in which its member is one, or
+	// is not: yet, or any more.
+	Epoch     uint64 `json:"epoch"`
+	Member    bool   `json:"member"`
+	Left      bool   `json:"left,omitempty"`
 	Ready     bool   `json:"ready"`
 	Reachable int    `json:"reachable"`
 	Quorum    int    `json:"quorum,omitempty"`
@@ -81,7 +86,8 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 		return s
 	}
 	var a struct {
-		Quorum  int `json:"quorum"`
+		Epoch   uint64 `json:"epoch"`
+		Quorum  int    `json:"quorum"`
 		Members []struct {
 			Name      string `json:"name"`
 			Status    string `json:"status"`
@@ -91,6 +97,7 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 		} `json:"members"`
 		Node struct {
 			Name   string `json:"name"`
+			Member bool   `json:"member"`
 			Ready  bool   `json:"ready"`
 			Ledger struct {
 				Size       uint64 `json:"size"`
@@ -104,11 +111,14 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 		return s
 	}
 	s.Name, s.Ready, s.Quorum = a.Node.Name, a.Node.Ready, a.Quorum
+	s.Epoch, s.Member = a.Epoch, a.Node.Member
 	s.Ledger, s.Checkpoint, s.Halted = a.Node.Ledger.Size, a.Node.Ledger.Checkpoint, a.Node.Ledger.Halted
 	for _, m := range a.Members {
-		if m.Reachable && m.Status != "left" {
+		left := m.Status == "left"
+		if m.Reachable && !left {
 			s.Reachable++
 		}
+		s.Left = s.Left || left && m.Name == s.Name
 		if m.Frozen {
 			s.Frozen = append(s.Frozen, m.Name)
 		}
@@ -117,19 +127,30 @@ func askStatus(ctx context.Context, url, token string) nodeStatus {
 	return s
 }
 
+// state is how a node is, in a word or two.
+func (s *nodeStatus) state(p *term.Printer) string {
+	switch {
+	case s.Error != "" && s.Answers:
+		return p.Yellow("refuses")
+	case s.Error != "":
+		return p.Red("down")
+	case s.Left:
+		return p.Yellow("has left")
+	case !s.Member:
+		return p.Yellow("no member yet")
+	case !s.Ready:
+		return p.Yellow("not ready")
+	}
+	return p.Green("ready")
+}
+
 func printStatus(cmd *cobra.Command, list []nodeStatus) error {
 	p := term.NewPrinter(cmd.OutOrStdout())
-	rows := [][]string{{"NODE", "URL", "STATE", "REACHABLE", "CERTIFIED LEAVES", "LEDGER", "EVIDENCE AGAINST"}}
+	rows := [][]string{{"NODE", "URL", "STATE", "EPOCH", "REACHABLE", "CERTIFIED LEAVES", "LEDGER", "EVIDENCE AGAINST"}}
 	for _, s := range list {
-		state := p.Green("ready")
-		if !s.Ready {
-			state = p.Yellow("not ready")
-		}
+		state := s.state(p)
 		if s.Error != "" {
-			if state = p.Red("down"); s.Answers {
-				state = p.Yellow("refuses")
-			}
-			rows = append(rows, []string{"?", s.URL, state, "", "", "", s.Error})
+			rows = append(rows, []string{"?", s.URL, state, "", "", "", "", s.Error})
 			continue
 		}
 		ledger := fmt.Sprintf("%d, cosigned %d", s.Ledger, s.Checkpoint)
@@ -140,7 +161,7 @@ func printStatus(cmd *cobra.Command, list []nodeStatus) error {
 		if len(s.Frozen) > 0 {
 			evidence = p.Red(fmt.Sprint(s.Frozen))
 		}
-		rows = append(rows, []string{s.Name, s.URL, state, fmt.Sprintf("%d, quorum %d", s.Reachable, s.Quorum), strconv.FormatUint(s.Entries, 10), ledger, evidence})
+		rows = append(rows, []string{s.Name, s.URL, state, strconv.FormatUint(s.Epoch, 10), fmt.Sprintf("%d, quorum %d", s.Reachable, s.Quorum), strconv.FormatUint(s.Entries, 10), ledger, evidence})
 	}
 	return printTable(cmd.OutOrStdout(), rows)
 }

@@ -157,3 +157,8 @@ func newTokenRevoke() *cobra.Command {
 	}
 	return cmd
 }
+
+// opsToken is the command that makes a node's operator a token: one that votes.
+func opsToken(config string) string {
+	return "strata token create --config " + config + " --name ops --scope read,write,vote"
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/strataos/strataos/actors"
@@ -89,7 +90,7 @@ func readFields(body []byte, known []string) (map[string][]byte, error) {
 	}
 	err := jcs.Members(body, func(key, value []byte) error {
 		if !slices.Contains(known, string(key)) {
-			return invalid(printable(key), "is not a field of this request (%v)", known)
+			return invalid(printable(key), "is not a field of this request (%s)", strings.Join(known, ", "))
 		}
 		fields[string(key)] = slices.Clone(value)
 		return nil

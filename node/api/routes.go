@@ -158,7 +158,7 @@ func (s *Server) authorize(scope auth.Scope, x *exchange) error {
 			with("retry_after_ms", retry.Milliseconds()+1)
 	}
 	if !p.May(scope) {
-		return errorf(codeForbidden, "this token has not the scope %s", scope).with("scope", string(scope))
+		return errorf(codeForbidden, "this token has not the scope %s; `strata token create --scope …` makes one that has", scope).with("scope", string(scope))
 	}
 	return nil
 }

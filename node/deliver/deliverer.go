@@ -23,11 +23,11 @@ type Source interface {
 
 // Positions keeps how far handlers have come.
 type Positions interface {
-	// Position returns where a handler is, and false if it is not known yet.
-	Position(ctx context.Context, handler string) (uint64, bool, error)
-	// SetPosition keeps where a handler is. It is durable when SetPosition
-	// returns.
-	SetPosition(ctx context.Context, handler string, position uint64) error
+	// Position returns where a handler is, and the ledger's time from which on
+	// decisions are for it; and false if it is not known yet.
+	Position(ctx context.Context, handler string) (position uint64, since protocol.Micros, known bool, err error)
+	// SetPosition keeps both. They are durable when SetPosition returns.
+	SetPosition(ctx context.Context, handler string, position uint64, since protocol.Micros) error
 }
 
 // Config is what a Deliverer works with.

@@ -44,7 +44,8 @@ type bench struct {
 	*store.Deliveries
 	store    *store.Store
 	handlers []Handler
-	at       uint64 // the ledger's
+	at       uint64          // the ledger's end
+	time     protocol.Micros // the ledger's
 
 	mu      sync.Mutex // guards what follows
 	waits   []time.Duration
@@ -56,7 +57,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), secret: filepath.Join(t.TempDir(), "secret"), genesis: &protocol.Genesis{Network: network, Params: protocol.DefaultParams()}}
+	b := &bench{t: t, dir: t.TempDir(), time: protocol.Micros(now.UnixMicro()), secret: filepath.Join(t.TempDir(), "secret"), genesis: &protocol.Genesis{Network: network, Params: protocol.DefaultParams()}}
 	b.kept = sync.NewCond(&b.mu)
 	if err := os.WriteFile(b.secret, []byte(secretText), 0o600); err != nil {
 		t.Fatal(err)
@@ -111,7 +112,7 @@ func (b *bench) decide(action string, s accord.Status, participants ...string) u
 		b.t.Fatal(err)
 	}
 	b.at += 10
-	c := accord.Case{Proposal: p, Position: b.at - 3, Status: s, DecidedAt: b.at, DecidedOn: protocol.Micros(now.UnixMicro())}
+	c := accord.Case{Proposal: p, Position: b.at - 3, Status: s, DecidedAt: b.at, DecidedOn: b.time}
 	c.Votes = []accord.Ballot{{Member: participants[0], Accept: s == accord.Accepted, Position: b.at - 1}}
 	if err := b.store.Write([]machine.Record{accord.PutCase{Case: c}}, true); err != nil {
 		b.t.Fatal(err)
@@ -120,7 +121,7 @@ func (b *bench) decide(action string, s accord.Status, participants ...string) u
 }
 
 // SetPosition implements Positions, and fails as often as it is told to.
-func (b *bench) SetPosition(ctx context.Context, handler string, position uint64) error {
+func (b *bench) SetPosition(ctx context.Context, handler string, position uint64, since protocol.Micros) error {
 	b.mu.Lock()
 	fails := b.keepFails > 0
 	b.keepFails = max(b.keepFails-1, 0)
@@ -128,7 +129,7 @@ func (b *bench) SetPosition(ctx context.Context, handler string, position uint64
 	if fails {
 		return errors.New("the disk is full")
 	}
-	err := b.Deliveries.SetPosition(ctx, handler, position)
+	err := b.Deliveries.SetPosition(ctx, handler, position, since)
 	b.mu.Lock()
 	b.kept.Broadcast()
 	b.mu.Unlock()
@@ -234,7 +235,7 @@ func expect(t *testing.T, posts <-chan told, want ...uint64) []told {
 
 func (b *bench) expectPosition(handler string, want uint64) {
 	b.t.Helper()
-	if got, ok, err := b.Position(b.t.Context(), handler); err != nil || !ok || got != want {
+	if got, _, ok, err := b.Position(b.t.Context(), handler); err != nil || !ok || got != want {
 		b.t.Errorf("%s is at %d %v %v, want %d", handler, got, ok, err, want)
 	}
 }
@@ -252,7 +253,7 @@ func (b *bench) settle(want uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for slices.ContainsFunc(b.handlers, func(h Handler) bool {
-		at, ok, err := b.Position(b.t.Context(), h.Name)
+		at, _, ok, err := b.Position(b.t.Context(), h.Name)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -349,6 +350,32 @@ func TestWhereNewHandlersBegin(t *testing.T) {
 	for _, posts := range []<-chan told{early, late, start} {
 		none(t, posts)
 	}
+}
+
+// TestBeginsBeforeCatchingUp has a handler met by a node whose ledger is empty,
+// because it is new or has lost its disk: what was decided long ago is carried out
+// already.
+func TestBeginsBeforeCatchingUp(t *testing.T) {
+	b := newBench(t)
+	posts := b.handle("h", "**", FromEnd, nil)
+	d, stop := b.run()
+	b.settle(0)
+	b.time -= protocol.Micros(time.Hour.Microseconds())
+	b.decide("a", accord.Accepted)
+	old := b.decide("b", accord.Accepted)
+	d.Wake()
+	b.settle(old)
+	stop()
+	// It stays so when the node starts again meanwhile.
+	d, stop = b.run()
+	b.decide("c", accord.Accepted)
+	b.time += protocol.Micros(time.Hour.Microseconds())
+	fresh := b.decide("d", accord.Accepted)
+	d.Wake()
+	expect(t, posts, fresh)
+	b.settle(fresh)
+	stop()
+	none(t, posts)
 }
 
 // TestNeverSkips has a service fail in every way before it takes a decision, and

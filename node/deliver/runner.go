@@ -8,6 +8,7 @@ import (
 
 	"github.com/strataos/strataos/node/glob"
 	"github.com/strataos/strataos/node/webhook"
+	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/accord"
 )
 
@@ -20,6 +21,9 @@ type runner struct {
 	action  glob.Pattern
 	hook    webhook.Hook
 	wake    chan struct{}
+	// since is when the handler was met, if it begins there, by the ledger's time:
+	// a ledger that is yet to be caught up with has what was decided before.
+	since protocol.Micros
 
 	mu    sync.Mutex // guards state
 	state Status
@@ -93,14 +97,15 @@ func (d *Deliverer) follow(ctx context.Context, r *runner) {
 // it behind what is decided meanwhile.
 func (d *Deliverer) begin(ctx context.Context, r *runner) (at uint64, ok bool) {
 	ok = d.insist(ctx, r, "its position cannot be read", func() error {
-		position, known, err := d.cfg.Positions.Position(ctx, r.handler.Name)
+		position, since, known, err := d.cfg.Positions.Position(ctx, r.handler.Name)
 		if err == nil && !known && r.handler.From == FromEnd {
+			since = protocol.Micros(d.cfg.Clock.Now().UnixMicro())
 			position, err = d.cfg.Source.End(ctx)
 		}
 		if err == nil && !known {
-			err = d.cfg.Positions.SetPosition(ctx, r.handler.Name, position)
+			err = d.cfg.Positions.SetPosition(ctx, r.handler.Name, position, since)
 		}
-		at = position
+		at, r.since = position, since
 		return err
 	})
 	r.change(func(s *Status) { s.Position = at })
@@ -128,7 +133,7 @@ func (d *Deliverer) next(ctx context.Context, after uint64) ([]accord.Case, erro
 func (d *Deliverer) take(ctx context.Context, r *runner, at uint64, page []accord.Case) (uint64, bool) {
 	for i := range page {
 		c := &page[i]
-		if c.Status == accord.Accepted && r.action.Match(c.Proposal.Action.Type) {
+		if c.Status == accord.Accepted && c.DecidedOn >= r.since && r.action.Match(c.Proposal.Action.Type) {
 			if !d.deliver(ctx, r, c) || !d.keep(ctx, r, c.DecidedAt) {
 				return at, false
 			}
@@ -144,7 +149,7 @@ func (d *Deliverer) take(ctx context.Context, r *runner, at uint64, page []accor
 // keep keeps a handler's position.
 func (d *Deliverer) keep(ctx context.Context, r *runner, position uint64) bool {
 	ok := d.insist(ctx, r, "its position cannot be kept", func() error {
-		return d.cfg.Positions.SetPosition(ctx, r.handler.Name, position)
+		return d.cfg.Positions.SetPosition(ctx, r.handler.Name, position, r.since)
 	})
 	if ok {
 		r.change(func(s *Status) { s.Position = position })

@@ -25,25 +25,27 @@ func deliveryKey(handler string) []byte {
 }
 
 // Position returns the ledger's position up to which a handler has been told of
-// decisions, and false if there is none such yet.
-func (d *Deliveries) Position(_ context.Context, handler string) (uint64, bool, error) {
+// decisions, and the ledger's time from which on they are for it; and false if
+// there is none such yet.
+func (d *Deliveries) Position(_ context.Context, handler string) (position uint64, since protocol.Micros, known bool, err error) {
 	value, err := d.store.db.GetRaw(deliveryKey(handler))
 	switch {
 	case errors.Is(err, ds.ErrNotFound):
-		return 0, false, nil
+		return 0, 0, false, nil
 	case err != nil:
-		return 0, false, err
-	case len(value) != 8:
-		return 0, false, fmt.Errorf("the stored position of handler %s has %d bytes", handler, len(value))
+		return 0, 0, false, err
+	case len(value) != 16:
+		return 0, 0, false, fmt.Errorf("the stored position of handler %s has %d bytes", handler, len(value))
 	}
-	return binary.BigEndian.Uint64(value), true, nil
+	return binary.BigEndian.Uint64(value), protocol.Micros(binary.BigEndian.Uint64(value[8:])), true, nil
 }
 
-// SetPosition keeps the position of a handler. It is durable when SetPosition
-// returns.
-func (d *Deliveries) SetPosition(_ context.Context, handler string, position uint64) error {
+// SetPosition keeps the position and the time of a handler. They are durable when
+// SetPosition returns.
+func (d *Deliveries) SetPosition(_ context.Context, handler string, position uint64, since protocol.Micros) error {
 	b := d.store.db.NewWriteBatch()
-	b.Set(deliveryKey(handler), binary.BigEndian.AppendUint64(nil, position))
+	value := binary.BigEndian.AppendUint64(nil, position)
+	b.Set(deliveryKey(handler), binary.BigEndian.AppendUint64(value, uint64(since)))
 	return b.Commit(true)
 }
 

@@ -13,14 +13,14 @@ func TestDeliveries(t *testing.T) {
 	b := newBook(t)
 	expect := func(handler string, want uint64, there bool) {
 		t.Helper()
-		got, ok, err := b.Deliveries().Position(t.Context(), handler)
-		if err != nil || ok != there || got != want {
+		got, since, ok, err := b.Deliveries().Position(t.Context(), handler)
+		if err != nil || ok != there || got != want || uint64(since) != want/2 {
 			t.Errorf("%s is at %d %v %v, want %d %v", handler, got, ok, err, want, there)
 		}
 	}
 	set := func(handler string, position uint64) {
 		t.Helper()
-		if err := b.Deliveries().SetPosition(t.Context(), handler, position); err != nil {
+		if err := b.Deliveries().SetPosition(t.Context(), handler, position, protocol.Micros(position/2)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -73,8 +73,14 @@ func parseEpoch(raw []byte, last *quorum.Committee) (*quorum.Committee, error) {
 	return quorum.NewEpoch(last.Network(), roster, v.Epoch)
 }
 
-// putEpoch writes the committee of the epoch that follows last.
-func putEpoch(b *pebbleds.WriteBatch, c, last *quorum.Committee) error {
+// putEpoch writes the committee of the epoch that comes next, and returns the epochs
+// with it.
+func putEpoch(b *pebbleds.WriteBatch, c *quorum.Committee, epochs *quorum.Epochs) (*quorum.Epochs, error) {
+	last := epochs.Latest()
+	epochs = epochs.Clone()
+	if err := epochs.Add(c); err != nil {
+		return nil, err
+	}
 	v := epochValue{
 		Epoch:  protocol.Epoch{Number: c.Epoch(), Members: c.Members(), Params: c.Params(), Since: c.Since()},
 		Roster: map[protocol.MemberID]protocol.Member{},
@@ -87,10 +93,10 @@ func putEpoch(b *pebbleds.WriteBatch, c, last *quorum.Committee) error {
 	}
 	raw, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.Set(epochKey(c.Epoch()), raw)
-	return nil
+	return epochs, nil
 }
 
 func sameMember(a, b protocol.Member) bool {

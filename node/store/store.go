@@ -91,11 +91,7 @@ func (s *Store) Write(records []machine.Record, sync bool) error {
 		case chronos.PutState:
 			state = &r.State // the newest one holds
 		case chronos.PutEpoch:
-			last := epochs.Latest()
-			epochs = epochs.Clone()
-			if err = epochs.Add(r.Committee); err == nil {
-				err = putEpoch(b, r.Committee, last)
-			}
+			epochs, err = putEpoch(b, r.Committee, epochs)
 		default:
 			err = s.put(b, r)
 		}

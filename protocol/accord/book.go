@@ -9,9 +9,13 @@ import (
 	"github.com/strataos/strataos/protocol/quorum"
 )
 
-// MaxOpen bounds the proposals of one member that are open at a time. What it
-// proposes beyond is rejected.
-const MaxOpen = 1024
+// MaxOpen bounds the proposals of one member that are open at a time, and
+// MaxOpenBytes how long they are together, unless there is one only: everybody has
+// them in memory. What it proposes beyond is rejected.
+const (
+	MaxOpen      = 1024
+	MaxOpenBytes = 4 << 20
+)
 
 // Storage reads what a Book's records have written. An error stops the node.
 type Storage interface {
@@ -35,8 +39,8 @@ type Book struct {
 	open    map[protocol.Hash]*Case
 	// subjects has the open proposal of each subject that has one.
 	subjects map[string]protocol.Hash
-	// proposed counts the open proposals of each member.
-	proposed map[string]int
+	// proposed is how much of each member's is open.
+	proposed map[string]share
 	// now is the ledger's time, and size that of the log of decisions.
 	now  protocol.Micros
 	size uint64
@@ -46,6 +50,14 @@ type Book struct {
 	recent  recent
 	records []machine.Record
 	changes []Change
+}
+
+// share is how many proposals of a member are open, and how long they are together.
+type share struct{ count, bytes int }
+
+// fits reports whether there is room for another proposal.
+func (s share) fits(p *protocol.Proposal) bool {
+	return s.count == 0 || s.count < MaxOpen && s.bytes+len(p.Canonical) <= MaxOpenBytes
 }
 
 // State is from where a Book goes on, beside what is stored.
@@ -81,7 +93,7 @@ type Change struct {
 func NewBook(store Storage, st State, c *quorum.Committee) (*Book, error) {
 	b := &Book{
 		store: store, now: st.Time, size: st.Size, open: map[protocol.Hash]*Case{}, subjects: map[string]protocol.Hash{},
-		proposed: map[string]int{}, recent: newRecent(),
+		proposed: map[string]share{}, recent: newRecent(),
 	}
 	b.elect(c)
 	if err := b.resume(st.Pending); err != nil {
@@ -146,6 +158,7 @@ func (b *Book) expire(t protocol.Micros) ([]*Decision, error) {
 			return nil, err
 		}
 	}
+	b.findDue()
 	return out, nil
 }
 
@@ -245,7 +258,7 @@ func (b *Book) admissible(p *protocol.Proposal) (Decision, error) {
 		d.Status, d.Winner, d.Reason = Conflict, b.pending.id, "another change of the network is about to begin"
 	case p.Deadline < b.now:
 		d.Status = Expired
-	case b.proposed[p.Proposer] >= MaxOpen:
+	case !b.proposed[p.Proposer].fits(p):
 		d.Reason = "too many proposals of the proposer are open"
 	default:
 		d.Status = Open
@@ -275,7 +288,8 @@ func (b *Book) subject(name string) (Subject, error) {
 // admit opens a case.
 func (b *Book) admit(c *Case) {
 	b.open[c.Proposal.ID] = c
-	b.proposed[c.Proposal.Proposer]++
+	of := b.proposed[c.Proposal.Proposer]
+	b.proposed[c.Proposal.Proposer] = share{of.count + 1, of.bytes + len(c.Proposal.Canonical)}
 	if c.Proposal.Subject != "" {
 		b.subjects[c.Proposal.Subject] = c.Proposal.ID
 	}
@@ -366,7 +380,9 @@ func (b *Book) report(e entry) error {
 func (b *Book) close(c *Case, s Status) (*Decision, error) {
 	p := &c.Proposal
 	delete(b.open, p.ID)
-	if b.proposed[p.Proposer]--; b.proposed[p.Proposer] == 0 {
+	if of := b.proposed[p.Proposer]; of.count > 1 {
+		b.proposed[p.Proposer] = share{of.count - 1, of.bytes - len(p.Canonical)}
+	} else {
 		delete(b.proposed, p.Proposer)
 	}
 	d := Decision{Status: s, Version: c.Version}
@@ -381,13 +397,20 @@ func (b *Book) close(c *Case, s Status) (*Decision, error) {
 			return nil, err
 		}
 	}
-	b.due = 0
-	for _, other := range b.open {
-		if b.due == 0 || other.Proposal.Deadline < b.due {
-			b.due = other.Proposal.Deadline
-		}
+	if p.Deadline == b.due && p.Deadline >= b.now { // else expire looks when it has ended all
+		b.findDue()
 	}
 	return b.end(c, d), nil
+}
+
+// findDue looks for the earliest deadline of what is open.
+func (b *Book) findDue() {
+	b.due = 0
+	for _, c := range b.open {
+		if b.due == 0 || c.Proposal.Deadline < b.due {
+			b.due = c.Proposal.Deadline
+		}
+	}
 }
 
 // end gives a case its end. The decision's place in the ledger follows, by

@@ -526,6 +526,35 @@ func TestMaxOpen(t *testing.T) {
 	}
 }
 
+// TestMaxOpenBytes bounds how long the proposals of one member that are open are
+// together, but for a single one.
+func TestMaxOpenBytes(t *testing.T) {
+	k := newKeeper(t, 4)
+	sized := func(nonce string, bytes int) protocol.Hash {
+		text := fmt.Sprintf(`{"action":{"type":"a.b","payload":{"x":"%s"}},"proposer":"node-1","nonce":"%s","participants":["node-1"],"threshold":1,"deadline":%d}`,
+			strings.Repeat("x", bytes), nonce, fixture.Start.Millis()+1000)
+		p, err := protocol.ParseProposal([]byte(text), 8<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.ids[nonce], k.names[p.ID] = p.ID, nonce
+		k.extend(k.batch(0, fixture.Start, wire.Item{Kind: protocol.KindPropose, Body: p.Canonical}))
+		return p.ID
+	}
+	want := func(id protocol.Hash, status Status) {
+		t.Helper()
+		if c, _, _ := k.store.Case(id); c.Status != status {
+			t.Errorf("%s is %s, want %s", k.names[id], c.Status, status)
+		}
+	}
+	want(sized("huge", MaxOpenBytes), Open)
+	want(sized("small", 1), Rejected)
+	k.play("1 node-1: withdraw huge")
+	want(sized("half", MaxOpenBytes/2), Open)
+	want(sized("other half", MaxOpenBytes/2), Rejected)
+	want(sized("third", MaxOpenBytes/3), Open)
+}
+
 // TestManyDecisions has many proposals end at once: the batches that hold their
 // decisions can be read back, whatever the network's parameters are.
 func TestManyDecisions(t *testing.T) {
@@ -587,5 +616,44 @@ func TestManyDecisions(t *testing.T) {
 	}
 	if total != count || k.book.State().Size != total+uint64(len(extensions)-1) {
 		t.Errorf("%d decisions in %d batches, and their log has %d leaves", total, len(extensions)-1, k.book.State().Size)
+	}
+}
+
+// TestAbsurdMember has a member proposed whose fields are as long as a proposal may
+// be. What is said against it is short, whatever it repeats of them: the decision is
+// a leaf of the ledger that everybody stores.
+func TestAbsurdMember(t *testing.T) {
+	long := strings.Repeat("\x7f", 60_000)
+	good := fixture.New(t, 5).Genesis.Members[4]
+	for field, spoil := range map[string]func(*protocol.Member){
+		"name":      func(m *protocol.Member) { m.Name = long },
+		"peer_id":   func(m *protocol.Member) { m.PeerID = long },
+		"addrs":     func(m *protocol.Member) { m.Addrs = []string{long} },
+		"url":       func(m *protocol.Member) { m.URL = long },
+		"vkey":      func(m *protocol.Member) { m.VKey = long },
+		"vkey name": func(m *protocol.Member) { m.VKey = long + m.VKey },
+		"line":      func(m *protocol.Member) { m.URL = "https://a.example\nwitness evil" },
+	} {
+		m := good
+		spoil(&m)
+		k := newKeeper(t, 4)
+		text, err := json.Marshal(map[string]any{
+			"action":   map[string]any{"type": protocol.ActionMembershipAdd, "payload": map[string]any{"member": m}},
+			"proposer": "node-1", "nonce": "1", "subject": protocol.NetworkSubject, "threshold": 3,
+			"participants": k.book.members, "deadline": fixture.Start.Millis() + 1000,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := protocol.ParseProposal(text, 64<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.names[p.ID] = field
+		k.extend(k.batch(0, fixture.Start, wire.Item{Kind: protocol.KindPropose, Body: p.Canonical}))
+		c, _, _ := k.store.Case(p.ID)
+		if reason := c.Decision.Reason; c.Status != Rejected || reason == "" || len(reason) > 1000 {
+			t.Errorf("%s: %s, for a reason of %d bytes: %.200s", field, c.Status, len(reason), reason)
+		}
 	}
 }

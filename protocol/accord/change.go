@@ -9,8 +9,8 @@ import (
 )
 
 // Turn returns the committee of the next epoch, which begins at a time of the
-// ledger, if an accepted proposal changes the network. It is asked where every
-// member comes by: at the end of a round.
+// ledger, if an accepted proposal changes the network (rule A7). It is asked where
+// every member comes by: at the end of a round.
 func (b *Book) Turn() (*quorum.Committee, error) {
 	if b.pending == nil {
 		return nil, nil

@@ -8,7 +8,7 @@
 // inclusion proof, under a checkpoint that a quorum has cosigned, shows it to
 // somebody who was not there.
 //
-// The rules:
+// The rules, which docs/protocol.md has as A1 to A7:
 //
 //   - A proposal is open from where it is ordered. It must be in its proposer's
 //     own log, or it is void; one that is there again is void too.
@@ -22,4 +22,5 @@
 //   - It expires once the ledger's time is past its deadline. The ledger's time is
 //     the same everywhere; nobody's clock decides.
 //   - An accepted proposal is the next version of its subject.
+//   - One that changes the network begins an epoch at the end of the round.
 package accord

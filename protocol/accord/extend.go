@@ -26,7 +26,8 @@ func (PutDecisions) Record() {}
 
 // Extend takes the next batch of the order, by an author of a name, with which the
 // ledger goes on at a position. It returns all that the ledger is extended by, in
-// this order: what expires with the batch's time, the batch, what it decides.
+// this order: what expires with the batch's time, the batch, what it decides (rule
+// A5).
 func (b *Book) Extend(e protocol.Extension, author string, position uint64) ([]protocol.Extension, error) {
 	over, err := b.expire(e.Time)
 	if err != nil {
@@ -60,7 +61,7 @@ func (b *Book) settle(out []protocol.Extension, decisions []*Decision, position 
 		batch := &wire.Batch{Author: protocol.Accord, Old: b.size, Time: b.now}
 		for bytes := 0; len(batch.Items) < min(len(decisions), maxDecisions); {
 			body := decisions[len(batch.Items)].Append(nil)
-			if bytes += len(body); bytes > maxDecisionBytes {
+			if bytes += len(body); bytes > maxDecisionBytes && len(batch.Items) > 0 {
 				break
 			}
 			batch.Items = append(batch.Items, wire.Item{Kind: protocol.KindDecide, Body: body})

@@ -26,8 +26,8 @@ type Config struct {
 }
 
 // Machine votes for a member. It asks how to as soon as a proposal is certified,
-// not only when it is ordered, so that a decision takes one pass of the order. It
-// is not safe for concurrent use, and does nothing but in Step.
+// not only when it is ordered, so that a decision takes one pass of the order (rule
+// A6). It is not safe for concurrent use, and does nothing but in Step.
 type Machine struct {
 	Config
 	cases map[protocol.Hash]*ballot

@@ -17,6 +17,11 @@
 // which a member that starts again goes on to the same positions. Only a
 // checkpoint is made durable before it is cosigned.
 //
+// Who the members are follows from the ledger, too: where a round has ended in
+// which a change of them was accepted, the order and the ledger go on with others.
+// All that is held to a quorum is held to that of its epoch. Who is no member, or
+// no longer, orders like all, and neither claims rounds nor cosigns.
+//
 // The rules, which docs/protocol.md explains:
 //
 //	C1  effective rounds     package order
@@ -25,4 +30,5 @@
 //	C4  ledger, ledger time  ledger.go
 //	C5  checkpoints          checkpoint.go
 //	C6  fork alarm           checkpoint.go
+//	C7  epochs               epoch.go, package order
 package chronos

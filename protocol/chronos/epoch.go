@@ -29,9 +29,10 @@ func (m *Machine) enter(c *quorum.Committee) error {
 func (m *Machine) findSelf() error {
 	key := m.signer.Verifier().String()
 	if m.self == protocol.Nobody {
-		at := slices.IndexFunc(m.committee.Roster(), func(r protocol.Member) bool { return r.VKey == key })
-		if at >= 0 {
-			m.self = protocol.MemberID(at)
+		for log := range m.feeds {
+			if id := protocol.MemberID(log); m.committee.Verifier(id).String() == key {
+				m.self = id
+			}
 		}
 		return nil
 	}
@@ -44,7 +45,7 @@ func (m *Machine) findSelf() error {
 	return nil
 }
 
-// turn begins an epoch, where a round has ended. What the order has and has not
+// turn begins an epoch (rule C7), where a round has ended. What the order has and has not
 // emitted comes to other rounds, so that it is stored again.
 func (m *Machine) turn(c *quorum.Committee) error {
 	nodes, err := m.order.NextEpoch(c.Members(), c.Logs())

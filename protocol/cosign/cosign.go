@@ -265,7 +265,7 @@ func decode64(text string) ([]byte, error) {
 func checkName(name string) error {
 	if name == "" || !utf8.ValidString(name) || strings.Contains(name, "+") ||
 		strings.IndexFunc(name, unicode.IsSpace) >= 0 {
-		return fmt.Errorf("key name %q is empty or holds a space or a plus sign", name)
+		return fmt.Errorf("key name %.80q is empty or holds a space or a plus sign", name)
 	}
 	return nil
 }

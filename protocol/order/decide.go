@@ -33,6 +33,10 @@ func (o *Order) Decide() ([]Decision, error) {
 	if !o.changed {
 		return nil, nil
 	}
+	return o.decideRound()
+}
+
+func (o *Order) decideRound() ([]Decision, error) {
 	o.changed = false
 	var out []Decision
 	for {

@@ -148,8 +148,9 @@ type Heads struct {
 	Epoch, Knows uint64
 	// Want asks for the receiver's heads in return.
 	Want bool
-	// Heads may have several of a log: what the sender stores, and larger ones
-	// that it has been told of.
+	// Heads may have several of a log: first what the sender stores, then larger
+	// ones that it has been told of, and smaller ones of earlier epochs that it
+	// stores without a certificate.
 	Heads []Head
 }
 

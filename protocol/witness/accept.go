@@ -324,6 +324,9 @@ func (m *Machine) onRange(from protocol.MemberID, r *wire.Range) error {
 	}
 	progress := l.size() > before || l.cert.Size() > beforeCert
 	l.fetch = fetch{}
+	if progress {
+		m.repair.source = from
+	}
 	if r.More && progress {
 		m.request(l, from)
 	}

@@ -55,6 +55,8 @@ func (m *Machine) enter(c *quorum.Committee) error {
 	h.sealed, h.askAt, h.graceAt = m.own.size(), m.now+recoverEvery, m.now+handoverGrace
 	m.fence()
 	for _, l := range m.logs {
+		clear(l.holders)
+		l.spoiled = false
 		if err := m.recast(l); err != nil {
 			return err
 		}
@@ -65,6 +67,9 @@ func (m *Machine) enter(c *quorum.Committee) error {
 	}
 	m.refuse(TooLarge, func(s Submit) bool { return len(s.Body) > m.params.MaxEventBytes })
 	m.announce()
+	// Who is epochs behind was given none of what is of this one. Of those that voted
+	// in it, some may be gone; who has answered until now is not.
+	m.greet(m.repair.source)
 	if err := m.takeHandover(); err != nil {
 		return err
 	}
@@ -122,10 +127,11 @@ func (m *Machine) open(l *logState) bool {
 
 // mayVote reports whether this member may cosign a batch end. Of those that were
 // sealed in an earlier epoch it cosigns only what may have been voted for there,
-// so that nobody can make a certificate of an earlier epoch of votes that were
-// given in this one; their author covers others by a batch of this epoch.
+// once a quorum of this epoch's members stores it; see hold.go. Their author covers
+// others by a batch of this epoch.
 func (m *Machine) mayVote(l *logState, mk mark) bool {
-	return l.evidence == nil && m.open(l) && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound) && m.voting()
+	return l.evidence == nil && m.open(l) && m.voting() &&
+		(mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound && mk.signed.Size <= m.heldUpTo(l))
 }
 
 // takes reports whether batches of a log are taken up to a size. Of a member that

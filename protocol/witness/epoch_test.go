@@ -367,6 +367,45 @@ func TestJoinerFollows(t *testing.T) {
 	checkAnswers(c)
 }
 
+// TestJoinerAsksWhoAnswers has somebody join behind many epochs of whose members all
+// are gone but one: it is not to look for that one in each epoch again.
+func TestJoinerAsksWhoAnswers(t *testing.T) {
+	c := newCluster(t, 4, 11)
+	c.run(3*protocol.Second, nil)
+	turn := func(members ...protocol.MemberID) {
+		t.Helper()
+		c.pour(c.now+200*protocol.Millisecond, c.nodes[0])
+		c.run(300*protocol.Millisecond, nil)
+		c.begin(c.nodes[0], members...)
+		for _, id := range members {
+			if h := c.nodes[id]; h.down {
+				c.boot(h)
+			}
+		}
+		if !c.run(20*protocol.Second, c.vote(members...)) {
+			t.Fatalf("not all of %v vote", members)
+		}
+	}
+	for range 12 {
+		turn(ids(0, 1, 2, 3)...)
+	}
+	turn(ids(0, 1, 2, 3, 4)...)
+	turn(ids(0, 1, 2, 4)...)
+	turn(ids(0, 1, 2, 4, 5)...)
+	turn(ids(0, 1, 4, 5)...)
+	turn(ids(0, 1, 4, 5, 6)...)
+	turn(ids(0, 4, 5, 6)...)
+	for _, h := range c.nodes[1:4] {
+		c.crash(h)
+	}
+	c.begin(c.nodes[0], ids(0, 4, 5, 6, 7)...)
+	c.boot(c.nodes[7])
+	if !c.run(12*protocol.Second, c.vote(0, 4, 5, 6, 7)) {
+		number, votes := c.nodes[7].machine.Epoch()
+		t.Fatalf("the joiner is in epoch %d (%t)", number, votes)
+	}
+}
+
 // TestReturnsAfterEpochs has a member sleep through epochs, after which no quorum
 // of its last one is there any more.
 func TestReturnsAfterEpochs(t *testing.T) {
@@ -692,6 +731,12 @@ func TestFence(t *testing.T) {
 	if _, votes := m.Epoch(); !votes {
 		t.Fatal("it has two reports and its own, and does not vote")
 	}
+	for from := protocol.MemberID(1); from < 4; from++ {
+		if n := votesFor(effects, 3); n > 0 {
+			t.Errorf("it votes for what it had before, and %d others have that", from-1)
+		}
+		effects = step(t, m, now, Receive{From: from, Msg: holding(1, first)})
+	}
 	if n := votesFor(effects, 3); n != 1 {
 		t.Errorf("it votes %d times for what it had before, want once", n)
 	}
@@ -936,8 +981,108 @@ func TestLogOfWhoLeft(t *testing.T) {
 	if votesFor(effects, 3) != 0 || shared {
 		t.Error("it votes for what is too late")
 	}
+	step(t, m, now, Receive{From: 1, Msg: holding(1, had)}, Receive{From: 2, Msg: holding(1, had)})
 	if l := m.logs[3]; l.appealAt == 0 {
 		t.Error("it has not voted for what another had")
+	}
+}
+
+// holding is what a member says that stores a log up to a batch.
+func holding(epoch uint64, b *wire.Batch) *wire.Heads {
+	return &wire.Heads{Epoch: epoch, Knows: epoch, Heads: []wire.Head{{Log: b.Author, Signed: markOf(b).signed, Knows: epoch}}}
+}
+
+// TestVoteFromBefore has a member told, two epochs later, of a batch that one has
+// voted for who has left since, and nobody else. With that vote, its own would make
+// a certificate of the founding epoch, while all others may certify another history:
+// the author is the one that lies. So it votes only when others store the same.
+func TestVoteFromBefore(t *testing.T) {
+	c, m, _ := lone(t)
+	step(t, m, testStart, Start{})
+	f := newForger(c, c.nodes[1])
+	b := f.extend(f.branches[0])
+	now := testStart + protocol.Second
+	enter := func(committee *quorum.Committee, reports ...Input) {
+		step(t, m, now, Enter{Committee: committee})
+		effects := step(t, m, now, reports...)
+		step(t, m, now, persisted(effects)...)
+		if epoch, votes := m.Epoch(); !votes || epoch != committee.Epoch() {
+			t.Fatalf("it does not vote in epoch %d", committee.Epoch())
+		}
+	}
+	enter(c.begin(c.nodes[2], ids(0, 1, 2, 3, 4)...), Receive{1, reportOf(1, 4)}, Receive{2, reportOf(1, 4)})
+	enter(c.begin(c.nodes[2], ids(0, 1, 2, 4)...),
+		Receive{1, reportOf(2, 5, wire.Head{Log: 1, Signed: markOf(b).signed, Knows: 1})}, Receive{2, reportOf(2, 5)}, Receive{4, reportOf(2, 5)})
+	effects := step(t, m, now, Receive{1, b})
+	effects = append(effects, step(t, m, now, persisted(effects)...)...)
+	effects = append(effects, step(t, m, now, Receive{1, holding(2, b)})...)
+	if m.logs[1].size() != b.Size() || !m.open(m.logs[1]) {
+		t.Fatal("the batch is not taken")
+	}
+	if votesFor(effects, 1) > 0 || m.logs[1].tallies[b.Size()].Has(0) {
+		t.Error("it votes for what nobody but the author has")
+	}
+	step(t, m, now, Receive{4, holding(2, b)})
+	if !m.logs[1].tallies[b.Size()].Has(0) {
+		t.Error("it does not vote for what a quorum has")
+	}
+}
+
+// TestTooManyHeads has an author tell of more heads of its log than any honest one
+// can have signed. Nobody votes for the log then, nor goes on asking what there is to
+// know of it, and nothing else waits.
+func TestTooManyHeads(t *testing.T) {
+	c, m, committee := entered(t)
+	report := reportOf(1, 4)
+	report.Heads = slices.Delete(report.Heads, 1, 2)
+	for size := uint64(2); size < 2+2*maxTargets; size++ {
+		root := protocol.Hash{byte(size), byte(size >> 8)}
+		sig := c.signers[1].Cosign(committee.Checkpoint(1, size, root), (testStart).Seconds())
+		report.Heads = append(report.Heads, wire.Head{Log: 1, Knows: 0, Signed: wire.Signed{Size: size, Root: root, Time: sig.Time, Sig: sig.Bytes}})
+	}
+	step(t, m, testStart, Receive{1, report})
+	effects := step(t, m, testStart, Receive{2, reportOf(1, 4)}, Receive{3, reportOf(1, 4)})
+	step(t, m, testStart, persisted(effects)...)
+	if _, votes := m.Epoch(); !votes || !m.open(m.logs[0]) {
+		t.Error("it does not vote")
+	}
+	if m.open(m.logs[1]) || len(m.logs[1].targets) > 0 {
+		t.Error("it votes for the log")
+	}
+	if m.partly() || len(m.handover.reports) > 0 {
+		t.Errorf("it asks what there is to know of the log, and keeps %d reports", len(m.handover.reports))
+	}
+	if now := m.handoverNow(); len(now.Partial) != 1 || now.Partial[0] != (wire.Partial{Log: 1}) {
+		t.Errorf("it does not remember that: %v", now.Partial)
+	}
+}
+
+// TestAsksHolders has the members of a new epoch differ in how much they store of
+// the log of a dead member: what all have of it is certified.
+func TestAsksHolders(t *testing.T) {
+	for seed := range uint64(seeds(t, 20, 5)) {
+		c := newCluster(t, 4, seed)
+		c.run(3*protocol.Second, nil)
+		f := newForger(c, c.nodes[3])
+		all, some := f.extend(f.branches[0]), f.extend(f.branches[0])
+		c.cut = func(from, to protocol.MemberID) bool { return true } // nobody hears of the votes
+		for _, h := range c.nodes[:3] {
+			c.step(h, Receive{3, all})
+		}
+		c.step(c.nodes[0], Receive{3, some})
+		c.run(100*protocol.Millisecond, nil)
+		c.crash(c.nodes[3])
+		c.begin(c.nodes[0], ids(0, 1, 2)...)
+		c.run(100*protocol.Millisecond, nil)
+		c.cut = func(from, to protocol.MemberID) bool { return false }
+		done := func() bool {
+			return !slices.ContainsFunc(c.nodes[:3], func(h *host) bool { return h.machine.logs[3].cert.Size() < some.Size() })
+		}
+		if !c.run(20*protocol.Second, done) {
+			t.Errorf("seed %d: what is stored of the log is not certified", seed)
+		}
+		c.nodes = c.nodes[:3]
+		c.noBlame()
 	}
 }
 

@@ -41,6 +41,8 @@ type handover struct {
 	// member is not through with.
 	reports map[protocol.MemberID]*wire.Heads
 	askAt   protocol.Micros
+	// sought is how often it has asked in vain who stores what it would vote for.
+	sought int
 	// graceAt is until when it waits for more reports, where those of a quorum do
 	// not do for every log.
 	graceAt protocol.Micros
@@ -132,6 +134,12 @@ func (m *Machine) ask() error {
 		for _, id := range m.membersOf(h.known-1, h.known) {
 			m.greet(id)
 		}
+	case m.voting() && slices.ContainsFunc(m.logs, m.seeks):
+		h.askAt = m.after(headsEvery << min(h.sought, maxSeek))
+		h.sought++
+		for _, id := range m.membersOf(newest) {
+			m.greet(id)
+		}
 	}
 	return nil
 }
@@ -142,8 +150,12 @@ func (m *Machine) partly() bool {
 }
 
 // partial reports whether this member has been told too little of a log.
-func (m *Machine) partial(l *logState) bool {
-	return l.knows < m.handover.known && l.evidence == nil
+func (m *Machine) partial(l *logState) bool { return m.lacks(l, m.handover.known) }
+
+// lacks reports whether this member is still to be told what it has to know of a log
+// to vote in an epoch.
+func (m *Machine) lacks(l *logState, epoch uint64) bool {
+	return l.knows < epoch && l.evidence == nil && !l.spoiled
 }
 
 // behind reports whether more members than can lie say that they have entered a
@@ -226,11 +238,11 @@ func (m *Machine) reportsFor(e uint64) reports {
 // of earlier epochs have voted for at most, and has it made durable.
 func (m *Machine) takeReports() error {
 	h, changed := &m.handover, false
-	for e := h.known; e > 0 && slices.ContainsFunc(m.logs, func(l *logState) bool { return l.knows < e && l.evidence == nil }); e-- {
+	for e := h.known; e > 0 && slices.ContainsFunc(m.logs, func(l *logState) bool { return m.lacks(l, e) }); e-- {
 		r := m.reportsFor(e)
 		said := m.hearAll(r)
 		for i, l := range m.logs {
-			if t := &said[i]; l.knows < e && l.evidence == nil && r.suffice(t.before, t.since) {
+			if t := &said[i]; m.lacks(l, e) && r.suffice(t.before, t.since) {
 				l.knows, changed = e, true
 				if err := m.setTargets(l, t.heads); err != nil {
 					return err
@@ -311,6 +323,9 @@ func (m *Machine) setTargets(l *logState, heads []wire.Signed) error {
 		if s.Size <= l.cert.Size() || s.Size == last.Size && s.Root == last.Root {
 			continue
 		}
+		if len(l.targets) > maxTargets {
+			break // there is no end of what a liar signs
+		}
 		if i, ok := l.find(s.Size); ok && l.chain[i].signed.Root == s.Root {
 			s = l.chain[i].signed
 		} else if m.signedBy(l.id, s) {
@@ -325,7 +340,7 @@ func (m *Machine) setTargets(l *logState, heads []wire.Signed) error {
 		last = s
 	}
 	if len(l.targets) > maxTargets {
-		l.targets, l.knows = nil, 0 // no honest author has so many
+		l.targets, l.knows, l.spoiled = nil, 0, true
 	}
 	return m.agree(l)
 }
@@ -354,10 +369,11 @@ func (m *Machine) agree(l *logState) error {
 		ahead = nil
 	}
 	l.targets = ahead
-	if len(ahead) == 0 {
-		return m.voteAnew(l)
+	if len(ahead) > 0 {
+		return nil
 	}
-	return nil
+	m.seek()
+	return m.voteAnew(l)
 }
 
 // handoverNow is the handover as it is to be stored: with what this member lacks,
@@ -371,7 +387,7 @@ func (m *Machine) handoverNow() wire.Handover {
 		for _, s := range l.targets {
 			out.Targets = append(out.Targets, wire.Target{Log: l.id, Signed: s})
 		}
-		if m.partial(l) {
+		if l.knows < m.handover.known && l.evidence == nil {
 			out.Partial = append(out.Partial, wire.Partial{Log: l.id, Knows: l.knows})
 		}
 	}
@@ -393,6 +409,7 @@ func (m *Machine) handoverStored(seq uint64) error {
 				return err
 			}
 		}
+		m.seek()
 		maps.DeleteFunc(h.reports, func(_ protocol.MemberID, r *wire.Heads) bool {
 			return max(r.Epoch, r.Knows) <= h.complete && !m.partly()
 		})

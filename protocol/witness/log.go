@@ -105,6 +105,12 @@ type logState struct {
 	// not store yet, by size, and bound is the largest that it was told of or had.
 	targets []wire.Signed
 	bound   uint64
+	// spoiled says that the author has signed more heads than an honest one can
+	// have: nobody is asked any more what there is to know of the log.
+	spoiled bool
+	// holders is how much of the log, as it is stored here, others are known to
+	// store, where there are batches of earlier epochs without a certificate.
+	holders map[protocol.MemberID]uint64
 	// knows is the newest epoch for which enough members have told what this one has
 	// to know of the log.
 	knows uint64
@@ -126,6 +132,7 @@ func newLog(id protocol.MemberID) *logState {
 		early:   map[protocol.MemberID][]wire.Vote{},
 		later:   map[uint64]heldBatch{},
 		revoted: map[protocol.MemberID]protocol.Micros{},
+		holders: map[protocol.MemberID]uint64{},
 	}
 }
 

@@ -68,7 +68,7 @@ type awaited struct {
 func New(cfg Config, store Storage) (*Machine, error) {
 	committee := cfg.Epochs.Latest()
 	if committee.Known(cfg.Self) && cfg.Signer.Verifier().String() != committee.Verifier(cfg.Self).String() {
-		return nil, fmt.Errorf("the signing key %s is not the one the genesis names for %s",
+		return nil, fmt.Errorf("the signing key %s is not the one that the network has for %s",
 			cfg.Signer.Verifier(), committee.Name(cfg.Self))
 	}
 	if cfg.Pace == (Pace{}) {
@@ -80,6 +80,7 @@ func New(cfg Config, store Storage) (*Machine, error) {
 		signer: cfg.Signer,
 		store:  store,
 		rng:    rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Self))),
+		repair: repair{source: protocol.Nobody},
 	}
 	m.author.pacer.Pace = cfg.Pace
 	if err := m.join(committee); err != nil {

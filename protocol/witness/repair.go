@@ -19,6 +19,8 @@ const (
 // repair is the state of anti-entropy.
 type repair struct {
 	headsAt protocol.Micros
+	// source is who has last brought something that this member lacked.
+	source protocol.MemberID
 }
 
 // fetch is the one request for batches of a log that may be under way, or is
@@ -160,6 +162,13 @@ func (m *Machine) heads(want bool) *wire.Heads {
 		for _, s := range more {
 			h.Heads = append(h.Heads, wire.Head{Log: l.id, Signed: s})
 		}
+		// Who stores less must know that this member stores the same.
+		held := m.inherited(l)
+		held = held[:min(len(held), room)]
+		room -= len(held)
+		for _, mk := range held {
+			h.Heads = append(h.Heads, wire.Head{Log: l.id, Signed: mk.signed})
+		}
 	}
 	return h
 }
@@ -184,6 +193,9 @@ func (m *Machine) onHeads(from protocol.MemberID, msg *wire.Heads) error {
 	}
 	m.heardOwn(from, msg)
 	if err := m.onReport(from, msg); err != nil {
+		return err
+	}
+	if err := m.noteHolders(from, msg); err != nil {
 		return err
 	}
 	return m.checkRecovered()

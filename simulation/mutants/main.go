@@ -149,16 +149,16 @@ func hunt(dir string, m mutant, seeds int, known map[string]uint64) catch {
 	}
 	defer os.Remove(bin)
 	if seed, ok := known[m.name]; ok {
-		if c := sweep(bin, seed, 1); c.found || c.err != nil {
+		if c := sweep(bin, m.scenario(), seed, 1); c.found || c.err != nil {
 			return c
 		}
 	}
-	return sweep(bin, 0, seeds)
+	return sweep(bin, m.scenario(), 0, seeds)
 }
 
 // sweep runs a simulation with a bug.
-func sweep(bin string, first uint64, seeds int) catch {
-	cmd := exec.Command(bin, "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(seeds))
+func sweep(bin, scenario string, first uint64, seeds int) catch {
+	cmd := exec.Command(bin, "-scenario", scenario, "-first", fmt.Sprint(first), "-seeds", fmt.Sprint(seeds))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

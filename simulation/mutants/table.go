@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // mutant is a deliberate bug. It is made by replacing pieces of the source
 // while building, so nothing of it is in the product.
 type mutant struct {
@@ -14,7 +16,11 @@ type mutant struct {
 // edit replaces a piece of source that occurs once.
 type edit struct{ old, new string }
 
-var table = []mutant{
+// table has them all.
+var table = slices.Concat(steady, reformed)
+
+// steady are bugs that show where members stay.
+var steady = []mutant{
 	{
 		"vote-before-persist", "votes for a batch before it is durable",
 		"protocol/witness/accept.go",
@@ -345,6 +351,6 @@ var table = []mutant{
 	{
 		"forgets-versions", "forgets the versions of subjects before they are stored",
 		"protocol/accord/book.go",
-		[]edit{{"if s, ok := b.recent.subjects[name]; ok {", "if s, ok := b.recent.subjects[name]; ok && s.DecidedAt == 0 {"}},
+		[]edit{{"if s, ok := b.recent.subjects[name]; ok {", "if s, ok := b.recent.subjects[name]; ok && s.Version == 0 {"}},
 	},
 }

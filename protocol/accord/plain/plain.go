@@ -11,18 +11,28 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/strataos/strataos/protocol"
 	"github.com/strataos/strataos/protocol/jcs"
 )
 
-// maxOpen is how many proposals of one member may be open at a time.
-const maxOpen = 1024
+// maxOpen is how many proposals of one member may be open at a time, and
+// maxOpenBytes how long these may be together if there are several.
+const (
+	maxOpen      = 1024
+	maxOpenBytes = 4 << 20
+)
 
 // Ledger is everything that was ordered.
 type Ledger struct {
 	// Members are the names of the committee.
 	Members []string
+	// Objects says why the network as it is cannot be changed as a proposal asks, or
+	// nothing. It is for members to come and go, of whom this package knows only names.
+	Objects func(body []byte) string
+	// turned is the version of the network when the committee came.
+	turned uint64
 	// files have what was said about a proposal, by its id, and order is that of
 	// the proposals in the ledger.
 	files map[string][]saying
@@ -57,6 +67,7 @@ type saying struct {
 	position uint64
 	id       string // of the proposal that it is about
 	proposal *proposal
+	bytes    int // of the proposal
 	vote     string
 	status   string // of a decision
 }
@@ -68,6 +79,14 @@ type proposal struct {
 	Threshold    int      `json:"threshold"`
 	Deadline     int64    `json:"deadline"`
 	Expected     *uint64  `json:"expected_version"`
+	Action       struct {
+		Type string `json:"type"`
+	} `json:"action"`
+}
+
+// network reports whether the proposal is to change the network.
+func (p *proposal) network() bool {
+	return strings.HasPrefix(p.Action.Type, "params.") || strings.HasPrefix(p.Action.Type, "membership.")
 }
 
 // decision is the body of a decision, with its fields in the order of their names.
@@ -114,6 +133,12 @@ func (l *Ledger) Add(member string, t protocol.Micros, entries []Entry) ([]Decis
 	}
 	behind, err := l.tell(ends)
 	return append(out, behind...), err
+}
+
+// Turn has others be the committee from now on.
+func (l *Ledger) Turn(members []string) {
+	l.Members = members
+	l.turned, _ = l.version(protocol.NetworkSubject)
 }
 
 // tell gives decisions their places.
@@ -166,14 +191,14 @@ func (l *Ledger) hear(by string, position uint64, e Entry) (*decision, error) {
 	switch e.Kind {
 	case "propose":
 		s.id = fmt.Sprintf("0x%x", sha256.Sum256(e.Body))
-		s.proposal = &proposal{}
+		s.proposal, s.bytes = &proposal{}, len(e.Body)
 		if err := json.Unmarshal(e.Body, s.proposal); err != nil {
 			return nil, err
 		}
 		if s.proposal.Proposer != by || l.proposed(s.id) != nil {
 			return nil, nil
 		}
-		d := l.refusal(&s)
+		d := l.refusal(&s, e.Body)
 		l.order = append(l.order, s.id)
 		l.note(s)
 		return d, nil
@@ -189,7 +214,7 @@ func (l *Ledger) hear(by string, position uint64, e Entry) (*decision, error) {
 }
 
 // refusal says why a proposal is over before anybody can vote, or nothing.
-func (l *Ledger) refusal(s *saying) *decision {
+func (l *Ledger) refusal(s *saying, body []byte) *decision {
 	p := s.proposal
 	version, newest := l.version(p.Subject)
 	refuse := func(status, reason, winner string) *decision {
@@ -212,19 +237,43 @@ func (l *Ledger) refusal(s *saying) *decision {
 	if p.Expected != nil && *p.Expected != version {
 		return refuse("conflict", "the subject has another version", newest)
 	}
+	if p.network() && version > l.turned {
+		return refuse("conflict", "another change of the network is about to begin", newest)
+	}
 	if p.Deadline*int64(protocol.Millisecond) < int64(l.time) {
 		return refuse("expired", "", "")
 	}
-	open := 0
+	open, long := 0, len(body)
 	for _, id := range l.order {
-		if l.proposed(id).by == s.by && l.isOpen(id) {
-			open++
+		if other := l.proposed(id); other.by == s.by && l.isOpen(id) {
+			open, long = open+1, long+other.bytes
 		}
 	}
-	if open >= maxOpen {
+	if open >= maxOpen || open > 0 && long > maxOpenBytes {
 		return refuse("rejected", "too many proposals of the proposer are open", "")
 	}
+	if why := l.objection(p, body); why != "" {
+		return refuse("rejected", why, "")
+	}
 	return nil
+}
+
+// objection says why a proposal cannot change the network, or nothing.
+func (l *Ledger) objection(p *proposal, body []byte) string {
+	if !p.network() {
+		return ""
+	}
+	n := len(l.Members)
+	least := 2*n/3 + 1
+	switch {
+	case len(p.Participants) != n: // of whom each is a member
+		return "participants: must be all members"
+	case p.Threshold < least:
+		return fmt.Sprintf("threshold: is %d; to change the network takes %d of %d members", p.Threshold, least, n)
+	case l.Objects == nil:
+		return ""
+	}
+	return l.Objects(body)
 }
 
 // outcome is what a vote or a withdrawal decides, if it does.

@@ -71,6 +71,10 @@ type Config struct {
 	// not accepted has failed: the nodes must accept actions of the type
 	// ProposedType.
 	Propose bool
+	// Subject, if it is not empty, is what all proposals are about. One wins at a
+	// time, the others are beaten, which is no failure; that two win the same
+	// version is one.
+	Subject string
 	// EventBytes is the size of an event in canonical JSON. 0 means
 	// DefaultEventBytes, at most 1 MiB.
 	EventBytes int
@@ -154,6 +158,8 @@ func (c *Config) checkLoad() error {
 		return fmt.Errorf("warmup: %v is out of range; use 0 to %v", c.Warmup, maxDuration)
 	case c.Anchor && c.Propose:
 		return errors.New("anchor and propose: a run sends one or the other")
+	case c.Subject != "" && !c.Propose:
+		return errors.New("subject: is for proposals only")
 	case c.EventBytes < minEventBytes || c.EventBytes > maxEventBytes:
 		return fmt.Errorf("event bytes: %d is out of range; use %d to %d", c.EventBytes, minEventBytes, maxEventBytes)
 	}

@@ -28,6 +28,7 @@ const (
 	CodeTransport         = "transport"          // any other failure to exchange a request and an answer
 	CodeUndecided         = "undecided"          // a proposal that is open still
 	CodeNotAccepted       = "not_accepted"       // a proposal that has come to something else
+	CodeWonTwice          = "won_twice"          // a proposal with a version that another one has
 	CodeOther             = "other"              // further codes, once there are maxCodes of them
 )
 
@@ -105,8 +106,24 @@ func verifyAnswer(body []byte, hash string) (code string) {
 	return ""
 }
 
+// codeBeaten is the API's for a proposal that another one on its subject has
+// beaten.
+const codeBeaten = "CONFLICT"
+
 // isAccepted reports whether an answer says that a proposal is accepted.
 func isAccepted(body []byte) bool { return bytes.Contains(body, []byte(`"status":"accepted"`)) }
+
+// wonVersion is the version of its subject that an answer says a proposal has won,
+// or 0.
+func wonVersion(body []byte) uint64 {
+	var answer struct {
+		Version uint64 `json:"version"`
+	}
+	if json.Unmarshal(body, &answer) != nil {
+		return 0
+	}
+	return answer.Version
+}
 
 // verifyProposed checks that an answer is about this action: the proposal in it
 // has it in the same form.

@@ -24,6 +24,7 @@ func record(h *hdrhistogram.Histogram, d time.Duration) {
 type outcome struct {
 	due, sent, done time.Duration // since the start of the run
 	code            string        // of the failure; empty: answered well
+	beaten          bool          // by another proposal
 	verified        bool
 }
 
@@ -34,6 +35,7 @@ type tally struct {
 	ok         int64
 	failed     int64
 	dropped    int64
+	beaten     int64
 	unfinished int64
 	verified   int64
 	codes      map[string]int64
@@ -50,6 +52,7 @@ func (t *tally) merge(from *tally) {
 	t.ok += from.ok
 	t.failed += from.failed
 	t.dropped += from.dropped
+	t.beaten += from.beaten
 	t.unfinished += from.unfinished
 	t.verified += from.verified
 	for code, n := range from.codes {
@@ -95,6 +98,10 @@ func (r *recorder) finished(o outcome) {
 	record(t.lag, o.sent-o.due)
 	if o.verified {
 		t.verified++
+	}
+	if o.beaten {
+		t.beaten++
+		return
 	}
 	if o.code != "" {
 		t.failed++

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+
+	"github.com/strataos/strataos/protocol/jcs"
 )
 
 const (
@@ -87,6 +89,9 @@ type request struct {
 func newRequest(t target, c Config) *request {
 	path, before, first, last := attestPath, `{"event":`, eventHead, eventTail
 	after := fmt.Sprintf(`,"timeout_ms":%d}`, c.Timeout.Milliseconds())
+	if c.Subject != "" {
+		after = `,"subject":` + string(jcs.AppendString(nil, c.Subject)) + after
+	}
 	switch {
 	case c.Anchor:
 		// The anchor's own fields stand beside the request's.

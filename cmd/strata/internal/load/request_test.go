@@ -143,3 +143,39 @@ func TestProposalIsWellFormed(t *testing.T) {
 		}
 	}
 }
+
+// TestOneSubject has proposals of one subject judged: one wins a version.
+func TestOneSubject(t *testing.T) {
+	c := Config{Token: "secret", Propose: true, Subject: `a "b"`, EventBytes: DefaultEventBytes, Timeout: DefaultTimeout, Seed: 42}
+	r := newRequest(target{host: "a"}, c)
+	r.set(7)
+	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(r.bytes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(request.Body)
+	if want := `{"action":` + string(r.event) + `,"subject":"a \"b\"","timeout_ms":1000}`; err != nil || string(body) != want {
+		t.Errorf("%v body:\n%s\nwant:\n%s", err, body, want)
+	}
+	s := &sender{generator: &generator{Config: c}, request: r}
+	for _, answer := range []struct {
+		status     int
+		body, want string
+	}{
+		{http.StatusOK, `{"status":"accepted","version":3}`, ""},
+		{http.StatusConflict, `{"error":{"code":"CONFLICT"}}`, codeBeaten},
+		{http.StatusOK, `{"status":"accepted","version":4}`, ""},
+		{http.StatusOK, `{"status":"accepted","version":3}`, CodeWonTwice},
+		{http.StatusOK, `{"status":"accepted"}`, CodeWonTwice},
+	} {
+		if code, _ := s.judge(0, answer.status, []byte(answer.body)); code != answer.want {
+			t.Errorf("%s is %q, want %q", answer.body, code, answer.want)
+		}
+	}
+	rec := newRecorder(0)
+	rec.finished(outcome{code: codeBeaten, beaten: true})
+	rec.finished(outcome{})
+	if got := rec.total.counts(); got.Sent != 2 || got.OK != 1 || got.Beaten != 1 || got.Failed != 0 {
+		t.Errorf("%+v", got)
+	}
+}

@@ -34,10 +34,12 @@ func newLatency(h *hdrhistogram.Histogram) Latency {
 
 // Counts says what became of the measured events.
 type Counts struct {
-	// Sent is OK + Failed.
+	// Sent is OK + Failed + Beaten.
 	Sent int64 `json:"sent"`
 	// OK counts answers with status 200 that passed the check, if made.
 	OK int64 `json:"ok"`
+	// Beaten counts proposals that another one on their subject has beaten.
+	Beaten int64 `json:"beaten,omitempty"`
 	// Failed counts all other answers and those that did not come.
 	Failed int64 `json:"failed"`
 	// Dropped counts events that were due but not sent, because too many
@@ -55,8 +57,9 @@ type Counts struct {
 
 func (t *tally) counts() Counts {
 	return Counts{
-		Sent:         t.ok + t.failed,
+		Sent:         t.ok + t.failed + t.beaten,
 		OK:           t.ok,
+		Beaten:       t.beaten,
 		Failed:       t.failed,
 		Dropped:      t.dropped,
 		Unfinished:   t.unfinished,
@@ -125,6 +128,7 @@ type Result struct {
 	// Clients, EventBytes, Timeout and Seed are those of the Config, with its
 	// defaults filled in.
 	Clients    int    `json:"clients"`
+	Subject    string `json:"subject,omitempty"`
 	EventBytes int    `json:"event_bytes"`
 	TimeoutMS  int64  `json:"timeout_ms"`
 	Seed       uint64 `json:"seed"`
@@ -159,6 +163,7 @@ func newResult(g *generator, interrupted bool, series []Second, cpu cpuTime) *Re
 	r := &Result{
 		Loop:          "closed",
 		Clients:       g.Clients,
+		Subject:       g.Subject,
 		EventBytes:    g.EventBytes,
 		TimeoutMS:     g.Timeout.Milliseconds(),
 		Seed:          g.Seed,

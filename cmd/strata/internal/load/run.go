@@ -65,6 +65,7 @@ type generator struct {
 	recorders []*recorder // by index of target
 	pools     []*pool     // the same, in the open loop
 	start     time.Time
+	won       versions
 }
 
 func (g *generator) now() time.Duration { return time.Since(g.start) }

@@ -43,6 +43,7 @@ func (s *sender) send(a arrival) (reached bool) {
 	switch {
 	case err == nil:
 		o.code, o.verified = s.judge(a.seq, status, body)
+		o.beaten = s.Subject != "" && o.code == codeBeaten
 	case s.ctx.Err() != nil:
 		s.recorder.unfinished(a.due)
 		return false
@@ -60,6 +61,9 @@ func (s *sender) judge(seq uint64, status int, body []byte) (code string, verifi
 	}
 	if s.Propose && !isAccepted(body) {
 		return CodeNotAccepted, false
+	}
+	if s.Subject != "" && !s.won.first(wonVersion(body)) {
+		return CodeWonTwice, false
 	}
 	if s.KeepAnswers != nil {
 		s.KeepAnswers(body)

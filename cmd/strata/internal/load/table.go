@@ -32,6 +32,9 @@ func (r *Result) headline() string {
 		s = fmt.Sprintf("closed loop, %s clients", term.Number(int64(r.Clients)))
 	}
 	s += fmt.Sprintf(", %s-byte events, %s", term.Number(int64(r.EventBytes)), term.Duration(seconds(r.DurationSeconds)))
+	if r.Subject != "" {
+		s += ", all on " + r.Subject
+	}
 	if r.WarmupSeconds > 0 {
 		s += fmt.Sprintf(" after %s of warm-up", term.Duration(seconds(r.WarmupSeconds)))
 	}
@@ -77,6 +80,9 @@ func (r *Result) summary(p *term.Printer, b *strings.Builder) {
 		target += p.Red("not held") + " (" + strings.ReplaceAll(strings.Join(r.SLO.BrokenBy, ", "), "_", " ") + ")"
 	}
 	t.Row("target", target)
+	if r.Beaten > 0 {
+		t.Row("beaten", term.Number(r.Beaten)+" proposals, by another one on the subject")
+	}
 	if len(r.FailedByCode) > 0 {
 		var codes []string
 		for _, code := range slices.Sorted(maps.Keys(r.FailedByCode)) {
