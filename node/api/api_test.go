@@ -292,7 +292,7 @@ func (f *fixture) do(method, path, body string, headers ...string) answer {
 	f.server.ServeHTTP(w, r)
 	a := answer{w.Code, w.Header(), w.Body.Bytes()}
 	if name := theContract(f.t).hold(f.t, r, body, a); f.seen != nil && name != "" {
-		f.seen.note(name, r, body, a)
+		f.seen.note(name, a)
 	}
 	return a
 }

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -225,5 +228,26 @@ func TestRoutesAreDocumented(t *testing.T) {
 		if _, ok := table[name]; !ok {
 			t.Errorf("%s is in the document, and no route", name)
 		}
+	}
+}
+
+// TestCodesAreDocumented compares the errors that the server has with the document's.
+func TestCodesAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]bool{}
+	for _, m := range regexp.MustCompile(`code\{"([A-Z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		has[m[1]] = true
+	}
+	c, said := theContract(t), map[string]bool{}
+	for name := range c.at("components", "schemas").(map[string]any) {
+		if code, ok := c.at("components", "schemas", name, "properties", "error", "properties", "code", "const").(string); ok {
+			said[code] = true
+		}
+	}
+	if len(has) < 20 || !maps.Equal(has, said) {
+		t.Errorf("the server has the errors %v, the document %v", has, said)
 	}
 }
