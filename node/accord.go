@@ -34,7 +34,7 @@ func (n *Node) openAccord() error {
 
 // consult has this node's rules vote on a proposal.
 func (n *Node) consult(p protocol.Proposal) {
-	n.workers.Go(func() {
+	n.asking.Go(func() {
 		v, err := n.voter.Decide(n.running, &p)
 		if err != nil {
 			return // the node stops, and asks again when it is back

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -121,11 +122,23 @@ func (c *cluster) takePolicy(i int) {
 func (c *cluster) audited(epoch uint64, nodes ...int) {
 	c.t.Helper()
 	for _, i := range nodes {
+		c.waitCosigned(i)
 		c.stop(i)
 		r, err := c.audit(i, nil)
 		if err != nil || r.Epoch != epoch || r.Ledger == 0 || r.Checkpoint == 0 {
 			c.t.Errorf("node %d: %+v %v", i+1, r, err)
 		}
+	}
+}
+
+// waitCosigned waits until a node has a checkpoint of its ledger.
+func (c *cluster) waitCosigned(i int) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	m := c.nodes[i].machines
+	if err := m.Wait(ctx, func() bool { return m.Order().Checkpoint > 0 }); err != nil {
+		c.t.Errorf("node %d has no checkpoint: %v", i+1, err)
 	}
 }
 

@@ -54,6 +54,7 @@ type Node struct {
 	listener net.Listener
 	server   *http.Server
 	workers  sync.WaitGroup
+	asking   sync.WaitGroup  // of rules how to vote; the machines begin that, until they are closed
 	running  context.Context // until the node is stopped
 	stop     context.CancelFunc
 	failed   chan error

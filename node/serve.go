@@ -157,7 +157,7 @@ func (n *Node) Close() (err error) {
 		if n.machines != nil {
 			keep(n.machines.Close())
 		}
-		n.workers.Wait() // a machine may have asked for a vote meanwhile
+		n.asking.Wait()
 		if n.voter != nil {
 			n.voter.Close()
 		}

@@ -127,12 +127,15 @@ func (c *Committee) Checkpoint(log protocol.MemberID, size uint64, root protocol
 }
 
 // slack is how long, in microseconds, before its epoch began a cosignature that
-// counts in it may have been made: clocks differ.
+// counts in it may have been made, at least: clocks differ.
 const slack = 2 * protocol.Second
 
 // From is the earliest time, in Unix seconds, of cosignatures that count in the
-// epoch: a little before it began.
-func (c *Committee) From() uint64 { return (c.epoch.Since - slack).Seconds() }
+// epoch: a little before it began. The ledger's time, by which it begins, may be
+// ahead of all clocks by as much as a batch's may.
+func (c *Committee) From() uint64 {
+	return (c.epoch.Since - max(slack, 2*c.epoch.Params.MaxFuture())).Seconds()
+}
 
 // Counts reports whether a member's cosignature of a time, in Unix seconds, may
 // be among those of this epoch. Older ones may not: who made them may not have

@@ -196,3 +196,20 @@ func TestLens(t *testing.T) {
 		t.Error("a committee verifies a claim of another epoch")
 	}
 }
+
+// TestFrom has votes count from the beginning of an epoch on though its ledger is as
+// far ahead of the voters' clocks as its batches may be.
+func TestFrom(t *testing.T) {
+	e, _, _ := epochs(t)
+	for ms, want := range map[int64]uint64{250: 2, 1000: 2, 60_000: 120} {
+		epoch := protocol.Epoch{Number: 1, Members: at(t, e, 1).Members(), Params: protocol.DefaultParams(), Since: fixture.Start}
+		epoch.Params.MaxFutureMS = ms
+		c, err := quorum.NewEpoch(e.Latest().Network(), e.Latest().Roster(), epoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fixture.Start.Seconds() - c.From(); got != want {
+			t.Errorf("with %d ms: cosignatures count from %d s before, want %d", ms, got, want)
+		}
+	}
+}

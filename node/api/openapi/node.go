@@ -1,6 +1,8 @@
 package openapi
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -23,26 +25,37 @@ func parse(raw []byte, root *node) (*node, error) {
 	if root == nil {
 		n.root = n
 	}
-	switch n.kind {
-	case jcs.Object:
-		n.of = map[string]*node{}
-		err := jcs.Members(raw, func(key, value []byte) error {
-			child, err := parse(value, n.root)
+	if n.kind != jcs.Object && n.kind != jcs.Array {
+		return n, nil
+	}
+	n.of = map[string]*node{}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	for dec.More() {
+		var key string
+		if n.kind == jcs.Object {
+			name, err := dec.Token()
 			if err != nil {
-				return err
+				return nil, err
 			}
-			n.keys = append(n.keys, string(key))
-			n.of[string(key)] = child
-			return nil
-		})
-		return n, err
-	case jcs.Array:
-		err := jcs.Elements(raw, func(value []byte) error {
-			child, err := parse(value, n.root)
+			key, _ = name.(string) // else it is no JSON
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		child, err := parse(value, n.root)
+		if err != nil {
+			return nil, err
+		}
+		if n.kind == jcs.Array {
 			n.list = append(n.list, child)
-			return err
-		})
-		return n, err
+			continue
+		}
+		n.keys = append(n.keys, key)
+		n.of[key] = child
 	}
 	return n, nil
 }

@@ -90,7 +90,7 @@ func read(text []byte) (*page, error) {
 	}
 	for _, tag := range doc.at("tags").list {
 		g := group{Name: tag.at("name").text(), About: tag.at("description").text()}
-		g.ID = strings.ReplaceAll(strings.ToLower(g.Name), " ", "-")
+		g.ID = "tag-" + strings.ReplaceAll(strings.ToLower(g.Name), " ", "-")
 		if g.Routes, err = readRoutes(doc, g.Name, p.Server); err != nil {
 			return nil, err
 		}
