@@ -28,7 +28,7 @@ var reformed = []mutant{
 	{
 		"unfenced", "votes on for batches of an epoch that it has left behind",
 		"protocol/witness/epoch.go",
-		[]edit{{"m.open(l) && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound) && m.voting()", "m.open(l) && m.voting()"}},
+		[]edit{{"(mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound && mk.signed.Size <= m.heldUpTo(l))", "mk.signed.Size > 0"}},
 	},
 	{
 		"no-re-vote", "votes in a new epoch for nothing that it stored before",
