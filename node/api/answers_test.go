@@ -193,6 +193,7 @@ func FuzzAttestBody(f *testing.F) {
 	f.Add(`{"event":{"type":"a","payload":{}},"timeout_ms":1,"quorum_requirement":4,"attestors":["node-1"]}`)
 	x := newFixture(f)
 	f.Fuzz(func(t *testing.T, body string) {
+		x.t = t
 		a := x.do("POST", attestPath, body)
 		if a.status != 200 {
 			a.failure(t)
@@ -207,6 +208,7 @@ func FuzzVerifyBody(f *testing.F) {
 	x := newFixture(f)
 	f.Add(string(x.mustAttest(eventBody(1)).body))
 	f.Fuzz(func(t *testing.T, body string) {
+		x.t = t
 		a := x.do("POST", "/v1/witness/verify", body)
 		if a.status != 200 {
 			a.failure(t)

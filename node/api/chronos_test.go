@@ -355,6 +355,7 @@ func FuzzQueryParams(f *testing.F) {
 		if _, err := url.Parse(r.String()); err != nil || strings.ContainsAny(params, " \r\n\t\x00#") {
 			return // no request line holds it
 		}
+		x.t = t
 		a := x.do("GET", r.String(), "")
 		switch a.status {
 		case 200:
@@ -385,6 +386,7 @@ func FuzzCursor(f *testing.F) {
 			t.Errorf("%q is read as %+v, which is written %q", text, p, cursorText(p, params))
 		}
 		if err == nil {
+			x.t = t
 			if a := x.do("GET", "/v1/chronos/query?kind=attest&cursor="+text, ""); a.status != 200 && a.status != 429 {
 				t.Errorf("%q: %d %s", text, a.status, a.body)
 			}
