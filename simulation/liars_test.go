@@ -31,6 +31,7 @@ func TestEveryLiar(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if r, _ := lying(t, name, 7); r.Stats.Ordered == 0 {
 				t.Error("nothing was ordered")
 			}

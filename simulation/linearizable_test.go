@@ -41,6 +41,7 @@ func TestLinearizable(t *testing.T) {
 	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			answered := 0
 			for seed := range seeds {
 				s := named(t, name, func(s *Scenario) {

@@ -7,6 +7,7 @@ import (
 
 // TestMembership has members come and go while nothing else goes wrong.
 func TestMembership(t *testing.T) {
+	t.Parallel()
 	s, err := named(t, "membership").Without("liars", "loss", "crash", "freeze", "partition", "isolate", "slow-disk")
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ var regressions = []struct {
 func TestRegressions(t *testing.T) {
 	for _, r := range regressions {
 		t.Run(fmt.Sprintf("%s-%d-%d", r.scenario, r.nodes, r.seed), func(t *testing.T) {
+			t.Parallel()
 			mustBeGood(t, run(t, named(t, r.scenario, func(s *Scenario) { s.Resize(r.nodes) }), r.seed))
 		})
 	}

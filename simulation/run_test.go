@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for seed := range seeds {
 				r := run(t, named(t, name), uint64(seed))
 				mustBeGood(t, r)
@@ -81,13 +83,16 @@ func TestDeterminism(t *testing.T) {
 	names := Names()
 	for seed := range seeds {
 		s := named(t, names[seed%len(names)], func(s *Scenario) { s.Duration = Duration(4 * time.Second) })
-		a, b := run(t, s, uint64(seed)), run(t, s, uint64(seed))
-		if a.TraceHash != b.TraceHash || a.Events != b.Events {
-			t.Errorf("%s, seed %d: two runs differ: %s after %d events, %s after %d", s.Name, seed, a.TraceHash, a.Events, b.TraceHash, b.Events)
-		}
-		if c := run(t, s, uint64(seed)+1000); c.TraceHash == a.TraceHash {
-			t.Errorf("%s: another seed, the same run", s.Name)
-		}
+		t.Run(fmt.Sprintf("%s-%d", s.Name, seed), func(t *testing.T) {
+			t.Parallel()
+			a, b := run(t, s, uint64(seed)), run(t, s, uint64(seed))
+			if a.TraceHash != b.TraceHash || a.Events != b.Events {
+				t.Errorf("two runs differ: %s after %d events, %s after %d", a.TraceHash, a.Events, b.TraceHash, b.Events)
+			}
+			if c := run(t, s, uint64(seed)+1000); c.TraceHash == a.TraceHash {
+				t.Error("another seed, the same run")
+			}
+		})
 	}
 }
 
@@ -121,6 +126,7 @@ func TestTraceChangesNothing(t *testing.T) {
 // TestBeyondTheBound has more members lie than the protocol tolerates: then,
 // and only then, safety breaks, and the checker says how.
 func TestBeyondTheBound(t *testing.T) {
+	t.Parallel()
 	s := named(t, "calm", func(s *Scenario) { s.Liars.Members = 2 })
 	if err := s.Validate(); err == nil {
 		t.Error("more liars than f are allowed without saying so")
@@ -145,6 +151,7 @@ func TestBeyondTheBound(t *testing.T) {
 // TestWithinTheBound has as many members make the same attack as the protocol
 // tolerates: they are found out, and nothing breaks.
 func TestWithinTheBound(t *testing.T) {
+	t.Parallel()
 	accused := 0
 	for seed := range uint64(20) {
 		s := named(t, "calm", func(s *Scenario) {
@@ -164,6 +171,7 @@ func TestWithinTheBound(t *testing.T) {
 
 // TestFaultsLast has faults last as long as they say, and end when all heals.
 func TestFaultsLast(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"freeze", "stalled-disk", "stalled-link"} {
 		// Asked once all is well, at 1 s, every member answers within 5 s: none
 		// is stopped for the minute that the fault was to last.
@@ -191,6 +199,7 @@ func TestFaultsLast(t *testing.T) {
 
 // TestLossyMembers has one member at least that loses messages.
 func TestLossyMembers(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(5) {
 		if r := run(t, named(t, "one-percent-loss"), seed); r.Stats.Faults["loss"] == 0 {
 			t.Errorf("seed %d: nothing is lost", seed)
@@ -224,6 +233,7 @@ func TestAnHour(t *testing.T) {
 	if testing.Short() {
 		return
 	}
+	t.Parallel()
 	s := named(t, "calm", func(s *Scenario) {
 		s.Nodes, s.Duration, s.Load.Rate = 7, Duration(time.Hour), 2
 	})

@@ -50,6 +50,7 @@ func contended(s *Scenario) { s.Load.Proposals = min(1, 4/s.Load.Rate) }
 // TestSubjects checks what clients have seen of the subjects that they contend for,
 // in every scenario.
 func TestSubjects(t *testing.T) {
+	t.Parallel()
 	seen, accepted := 0, 0
 	for i, name := range Names() {
 		t.Run(name, func(t *testing.T) {
@@ -78,6 +79,7 @@ func TestSubjects(t *testing.T) {
 
 // TestLiarsSubjects has liars propose too, and copy what others propose.
 func TestLiarsSubjects(t *testing.T) {
+	t.Parallel()
 	for i, name := range []string{"two-votes", "copycat", "meddle", "hurry"} {
 		s := named(t, "byzantine", contended, func(s *Scenario) {
 			s.Liars.Behaviours, s.Duration = []string{name}, Duration(6*time.Second)
