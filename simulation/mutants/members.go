@@ -28,7 +28,10 @@ var reformed = []mutant{
 	{
 		"unfenced", "votes on for batches of an epoch that it has left behind",
 		"protocol/witness/epoch.go",
-		[]edit{{"(mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound && mk.signed.Size <= m.heldUpTo(l))", "mk.signed.Size > 0"}},
+		[]edit{
+			{"m.concerns(l, mk) && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= m.heldUpTo(l))", "m.concerns(l, mk)"},
+			{"m.voting() && (mk.epoch == m.committee.Epoch() || mk.signed.Size <= l.bound)", "m.voting()"},
+		},
 	},
 	{
 		"no-re-vote", "votes in a new epoch for nothing that it stored before",
