@@ -166,7 +166,7 @@ func (req *actRequest) answer(s *Server, x *exchange, out *actors.Outcome) (repl
 	if err := req.came(&c, out.Position); err != nil {
 		return reply{}, err
 	}
-	here, err := s.seenHere()
+	here, err := s.seenBehind(x.r.Context(), max(out.Position, c.DecidedAt))
 	if err != nil {
 		return reply{}, err
 	}

@@ -108,6 +108,20 @@ func (s *Server) seenHere() ([]protocol.Seen, error) {
 	return seenIn(st), err
 }
 
+// seenBehind is what whoever has seen an entry of the ledger has seen. What is
+// stored of it may show a moment before the state that it led to.
+func (s *Server) seenBehind(ctx context.Context, position uint64) ([]protocol.Seen, error) {
+	var st chronos.State
+	var err error
+	if e := s.Wait(ctx, func() bool {
+		st, _, err = s.Ledger.State()
+		return err != nil || st.Size > position
+	}); e != nil {
+		return nil, e
+	}
+	return seenIn(st), err
+}
+
 func seenIn(st chronos.State) []protocol.Seen {
 	var out []protocol.Seen
 	for i, size := range st.Order.Emitted {

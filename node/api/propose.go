@@ -283,7 +283,7 @@ func (req *proposeRequest) submit(ctx context.Context, s *Server, x *exchange, a
 func (s *Server) proposed(x *exchange, req *proposeRequest, out *actors.Outcome, c *accord.Case) (reply, error) {
 	seen := token(s.Self(), out.Batch)
 	if c != nil && c.Status != accord.Open {
-		here, err := s.seenHere()
+		here, err := s.seenBehind(x.r.Context(), c.DecidedAt)
 		if err != nil {
 			return reply{}, err
 		}

@@ -454,7 +454,7 @@ func TestReturnsAfterEpochs(t *testing.T) {
 // cuts: members join, leave and change their keys. The members that are there in
 // the end agree, and have every answer.
 func TestEpochFaults(t *testing.T) {
-	for seed := range seeds(t, 120, 12) {
+	for seed := range seeds(t, 40, 8) {
 		n := []int{4, 5, 7}[seed%3]
 		t.Run(fmt.Sprintf("seed=%d/n=%d", seed, n), func(t *testing.T) { runEpochFaults(t, n, uint64(seed)) })
 	}
@@ -558,7 +558,7 @@ func (c *cluster) agree(members []protocol.MemberID) bool {
 // for all of them, and report of them what it likes, while the committee changes around it.
 // The cluster watches that there are never two certificates for a size.
 func TestEquivocatingOverEpochs(t *testing.T) {
-	for seed := range seeds(t, 100, 12) {
+	for seed := range seeds(t, 30, 6) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			n := []int{4, 7}[seed%2]
 			c := newCluster(t, n, uint64(seed))
