@@ -24,7 +24,7 @@ race: ## run the tests of what is concurrent with the race detector (needs a C c
 	CGO_ENABLED=1 $(GO) test -race -short $$($(GO) list ./... | grep -v -e /protocol -e /simulation)
 	CGO_ENABLED=1 $(GO) test -race -short -run 'TestSweep' ./simulation
 
-SEEDS ?= 250
+SEEDS ?= 150
 FIRST ?= 0
 sim: build ## run SEEDS seeds over all scenarios, with 4 and with 7 nodes
 	./$(BIN) sim sweep --nodes 4 --seeds $(SEEDS) --first-seed $(FIRST)
