@@ -99,7 +99,7 @@ func (s *Server) proposalByID(x *exchange) error {
 	if c.ordered == nil {
 		a, err = s.unorderedStory(c)
 	} else {
-		a, err = s.story(c)
+		a, err = s.story(x.r.Context(), c)
 	}
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (s *Server) unorderedStory(c *candidate) (*storyAnswer, error) {
 }
 
 // story tells of a proposal that is in the ledger.
-func (s *Server) story(c *candidate) (*storyAnswer, error) {
+func (s *Server) story(ctx context.Context, c *candidate) (*storyAnswer, error) {
 	head, ok, err := s.Ledger.LedgerHead()
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func (s *Server) story(c *candidate) (*storyAnswer, error) {
 		}
 		a.Decision = &decisionAnswer{c.ordered.Status.String(), r}
 	}
-	here, err := s.seenHere()
+	here, err := s.seenBehind(ctx, max(c.ordered.Position, c.ordered.DecidedAt))
 	a.CausalToken = string(appendToken(nil, here))
 	return a, err
 }
